@@ -1,0 +1,118 @@
+"""The port that adapters plug into: sans-io, so that one-shot, polling and two-step providers all fit.
+
+An Adapter is one dialect. For every attempt it opens an Exchange, which is told bytes and says what to do next:
+
+    next() → Send      the transport sends it; then feed_head, feed_data … and feed_eof tell what came back
+           → Wait      the pipeline sleeps, then asks again
+           → Emit      events without any network (a simulator, or what a poll collected)
+           → Done      nothing more to do
+
+No network, clock, environment or asyncio in an adapter: a dict and bytes in, values out. It leaves its input alone, so that
+another attempt may open another exchange on the same request. Faults are raised as UpstreamError: by feed_eof when the
+status was an error, by feed_data when a stream reports one or breaks its protocol, by feed_eof as StreamTruncated when the
+end came in the middle.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from proxy.chat import ChatEvent, ChatRequest
+
+if TYPE_CHECKING:
+    from proxy.context import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """One HTTP request to the provider. Base URL and credentials are put on by the transport."""
+
+    path: str
+    """Appended to the provider's base_url, with its leading slash and any query: "/chat/completions"."""
+    body: bytes = b""
+    method: str = "POST"
+    headers: Mapping[str, str] | None = None
+    """The dialect's own, never credentials. Content-Type: application/json is set where there is a body."""
+    stream: bool = False
+    """The answer is expected piece by piece: first-byte and idle timeouts apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Ask again after this many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """Events that need no network."""
+
+    events: tuple[ChatEvent, ...]
+
+
+class Done:
+    """The exchange is over."""
+
+    __slots__ = ()
+
+
+DONE = Done()
+Step = Send | Wait | Emit | Done
+
+
+class Exchange(ABC):
+    """One attempt at one request. Made per attempt, holds the buffer, never shared."""
+
+    dropped: Sequence[str] = ()
+    """Request fields this door can't do and that were left out; named to the client in x-paifang-dropped."""
+
+    @abstractmethod
+    def next(self) -> Step:
+        """What to do now. Called at the start, after feed_eof, after a Wait and after an Emit."""
+
+    def feed_head(self, status: int, headers: Mapping[str, str]) -> None:
+        """The answer's status and headers (case-insensitive mapping). Judge them in feed_data and feed_eof."""
+
+    def feed_data(self, data: bytes) -> Sequence[ChatEvent]:
+        """Bytes of the answer's body, cut anywhere. Returns what they complete."""
+        return ()
+
+    def feed_eof(self) -> Sequence[ChatEvent]:
+        """The body is over. Raises: UpstreamError by the status; StreamTruncated if the end came too early."""
+        return ()
+
+
+class NoOptions(BaseModel):
+    """For adapters without options of their own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Adapter(Protocol):
+    """One provider dialect. An object with these members, registered by `register_adapters`."""
+
+    name: str
+    """What `adapter:` says in gateway.yaml."""
+    base_url: str | None
+    """Default of `base_url`; None: gateway.yaml must give one, unless `signer` is "none"."""
+    signer: str
+    """How credentials go on: "bearer", "x-api-key" or "none" (needs no credentials)."""
+    options: type[BaseModel]
+    """Frozen model, unknown keys forbidden, of the adapter's own keys in a provider's section."""
+    prompt_overhead_tokens: int
+    """Upper bound of tokens the door adds to what the request's bytes show (chat template, wrappers)."""
+
+    def open(self, chat: ChatRequest, target: Target) -> Exchange:
+        """Begin an attempt. Raises: BadRequest if the request has what this door can't do."""
+        ...
+
+
+def header(headers: Mapping[str, Any], *names: str) -> str:
+    """The first of these headers that is there, else ""."""
+    return next((str(headers[name]) for name in names if headers.get(name)), "")

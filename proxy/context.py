@@ -1,0 +1,212 @@
+"""What hooks see of a request, and what they answer with: frozen values, written by the pipeline alone.
+
+RequestContext   one request as far as it has come
+Principal        who asks, and what they may
+Target           one place a request can go: a route of a model, compiled
+Hold             something reserved for a request, settled or voided at its end
+Outcome          how it ended
+Charge           what it costs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from proxy.chat import ChatRequest, Usage
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from proxy.errors import GatewayError
+    from proxy.money import Price
+    from proxy.snapshot import ModelEntry, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """A budget in nano-USD; None: no limit."""
+
+    daily_nanousd: int | None = None
+    monthly_nanousd: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """What a key or a route may do in a minute and at once; None: no limit."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who asks. Made by `authenticate`."""
+
+    id: str
+    """Stable, unique; budgets and usage are kept under it. For a key, its name."""
+    families: frozenset[str] | None = None
+    """Model families it may use; None: all."""
+    models: frozenset[str] | None = None
+    """Models it may use; None: all."""
+    wallet: str | None = None
+    timezone: str = "UTC"
+    """Where its days and months begin."""
+    budget: Limits = Limits()
+    family_budgets: Mapping[str, Limits] = field(default_factory=dict)
+    rate_limit: RateLimit = RateLimit()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds. first_byte_s and idle_s are for streams."""
+
+    connect_s: float = 5
+    first_byte_s: float = 120
+    idle_s: float = 120
+    total_s: float = 1800
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One route of a model, with all that an attempt needs."""
+
+    route: str
+    """The route's name, unique in its model."""
+    label: str
+    """The route's name for metrics, unique in the file."""
+    model: str
+    """The gateway's model it belongs to."""
+    family: str
+    provider: str
+    adapter: str
+    upstream_model: str
+    """What the provider calls it: a model, an endpoint or a bot."""
+    price: Price
+    """What the caller is debited."""
+    cost: Price | None
+    """What the provider takes from the operator, where known."""
+    priority: int = 1
+    weight: int = 1
+    context_tokens: int | None = None
+    max_output_tokens: int
+    """The model's own cap."""
+    output_cap: int
+    """The cap of this request, to be written upstream in the door's own words."""
+    prompt_overhead_tokens: int = 0
+    options: BaseModel
+    """The provider's keys that its adapter declared in `options`."""
+    timeouts: Timeouts = Timeouts()
+    on_disconnect: Literal["cancel", "drain", "finish"] = "cancel"
+    limits: RateLimit = RateLimit()
+
+
+class Hold(Protocol):
+    """Something reserved for a request. Methods may be plain or async.
+
+    Exactly one of settle and void is called, once; a hold of the ledger answers with a Posting, and all are committed in one
+    transaction. A hold may also have `dispatched()`, called before the first byte goes to
+    a provider, and `checkpoint(charge)`, called at most every two seconds of a stream with what it has come to so far.
+    """
+
+    def settle(self, charge: Charge) -> Any:
+        """The request cost this much."""
+
+    def void(self) -> Any:
+        """The request came to nothing: give back what was held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charge:
+    """What a request costs."""
+
+    amount_nanousd: int
+    """Debited from the caller."""
+    cost_nanousd: int | None = None
+    """Taken by the provider, where known."""
+    usage: Usage
+    price_line: str = ""
+    """How the amount came about, for people: "20,000 × ¥3.20/M + …"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One try at one route."""
+
+    target: Target
+    outcome: str
+    """"ok", or the code of the error."""
+    latency_s: float
+    first_token_s: float | None = None
+    upstream: Mapping[str, Any] = field(default_factory=dict)
+    """{"status", "request_id", "model"}, as far as known."""
+
+
+EndReason = Literal["complete", "failed", "denied", "client_gone", "shutdown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a request ended."""
+
+    end: EndReason
+    status: int
+    """HTTP status sent, or 499 where the client was gone before."""
+    code: str = ""
+    """The error's code, "" without one."""
+    stage: str = ""
+    """The stage that failed or denied, "" without one."""
+    error: GatewayError | None = None
+    target: Target | None = None
+    """The route that answered, or the last one tried."""
+    attempts: tuple[Attempt, ...] = ()
+    usage: Usage | None = None
+    """Reported, or estimated from what was received; None: nothing was served."""
+    charge: Charge | None = None
+    """Set for `observe`, None in `meter`."""
+    latency_s: float = 0.0
+    first_token_s: float | None = None
+    overhead_s: float = 0.0
+    """Spent in this process, not waiting for a provider or a client."""
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Where this process spent its time on a request."""
+
+    stages_ns: dict[str, int] = field(default_factory=dict)
+    hooks_ns: list[tuple[str, str, int]] = field(default_factory=list)
+    """(plugin, hook, nanoseconds) of every call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestContext:
+    """One request, as far as it has come. Frozen; only the pipeline makes the next one."""
+
+    request_id: str
+    """Ours, unique."""
+    client_request_id: str = ""
+    """The client's own, never an identity."""
+    snapshot: Snapshot
+    """The configuration this request lives under from start to end."""
+    received_ns: int
+    """Unix time in nanoseconds."""
+    client_ip: str = ""
+    headers: Mapping[str, str]
+    """The client's headers; keys are case-insensitive."""
+    endpoint: str = "/v1/chat/completions"
+    principal: Principal | None = None
+    chat: ChatRequest | None = None
+    model: ModelEntry | None = None
+    """What the asked name resolved to."""
+    candidates: tuple[Target, ...] = ()
+    """Every route the request may take: its pool, then its fallbacks."""
+    target: Target | None = None
+    """The route being tried."""
+    timeline: Timeline = field(default_factory=Timeline)
+    state: dict[str, Any] = field(default_factory=dict)
+    """Scratch space for plugins, by plugin name."""
+    reply_headers: dict[str, str] = field(default_factory=dict)
+    """Headers a plugin wants on the answer."""

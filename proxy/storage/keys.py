@@ -1,0 +1,62 @@
+"""The port of the key store: virtual keys made at run time, kept as digests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from proxy.context import Limits, RateLimit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecord:
+    """A virtual key without its secret."""
+
+    name: str
+    """Unique; budgets and usage are kept under it."""
+    digest: str
+    """SHA-256 of the key in lower hex."""
+    hint: str = ""
+    """The last four characters, to tell keys apart in lists."""
+    families: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+    wallet: str | None = None
+    timezone: str = "UTC"
+    budget: Limits = Limits()
+    family_budgets: Mapping[str, Limits] = field(default_factory=dict)
+    rate_limit: RateLimit = RateLimit()
+    expires_s: int | None = None
+    """Unix seconds; None: never."""
+    created_s: int = 0
+    revoked_s: int | None = None
+
+
+def digest_of(key: str) -> str:
+    """SHA-256 of a key in lower hex: all of it that is ever stored."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class KeyStore(Protocol):
+    """Keys made with `paifang keys create` and in the console."""
+
+    def find(self, digest: str) -> KeyRecord | None:
+        """The key of this digest, revoked and expired ones included. Answers from memory: the hot path calls it."""
+        ...
+
+    def list(self) -> Sequence[KeyRecord]:
+        """Every key, oldest first."""
+        ...
+
+    async def create(self, record: KeyRecord) -> None:
+        """Add a key. Raises: BadRequest (name taken), LedgerUnavailable."""
+        ...
+
+    async def update(self, name: str, changes: Mapping[str, Any]) -> KeyRecord:
+        """Change fields of KeyRecord by name. Raises: NotFound, LedgerUnavailable."""
+        ...
+
+    async def revoke(self, name: str) -> KeyRecord:
+        """End a key for good. Raises: NotFound, LedgerUnavailable."""
+        ...

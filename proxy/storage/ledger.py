@@ -1,0 +1,114 @@
+"""The ledger's port: what may be spent is reserved first, then posted or given back, exactly once.
+
+    reserve → dispatched → checkpoint … → settle | void
+
+Amounts are integer nano-USD. Policy decides amounts (plugins), this room moves them. A request's hold is known by its
+request id. Every transition happens once: repeating one changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from proxy.context import Charge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One limit over one span of time that a hold must fit into."""
+
+    scope: str
+    """Whose: "key:ci", "key:ci/family:doubao", "gateway", "wallet:team-a"."""
+    period: str
+    """"daily", "monthly" or, for a wallet, "lifetime"."""
+    start_s: int
+    """Unix seconds, inclusive."""
+    end_s: int
+    """Unix seconds, exclusive."""
+    limit_nanousd: int
+    param: str
+    """What a refusal names: "key.daily", "family.monthly", "gateway.daily", "wallet"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageRow:
+    """One request in the usage log."""
+
+    request_id: str
+    client_request_id: str
+    received_ns: int
+    key: str
+    wallet: str | None
+    user: str
+    model: str
+    family: str
+    route: str
+    provider: str
+    attempts: int
+    input_tokens: int
+    cached_input_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    estimated: bool
+    debit_nanousd: int
+    cost_nanousd: int | None
+    price_line: str
+    latency_ms: int
+    first_token_ms: int | None
+    overhead_ms: int
+    status: int
+    code: str
+    end: str
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """The end of one hold, to be committed: settled with a charge, or void without one."""
+
+    request_id: str
+    charge: Charge | None
+
+
+class Reservation(Protocol):
+    """A `Hold` that stands in the ledger. settle and void answer with a Posting, which the pipeline commits."""
+
+    amount_nanousd: int
+    """What is held: the amount asked for or, with a floor, what could be had."""
+
+    def settle(self, charge: Charge) -> Posting: ...
+    def void(self) -> Posting: ...
+    def dispatched(self) -> None:
+        """The first byte is about to go to a provider. Written with the next commit, not waited for."""
+
+    def checkpoint(self, charge: Charge) -> None:
+        """What it has come to so far. Written with the next commit, not waited for."""
+
+
+class Ledger(Protocol):
+    """Durable accounts of what is held and spent."""
+
+    async def reserve(
+        self,
+        request_id: str,
+        amount_nanousd: int,
+        windows: Sequence[Window],
+        *,
+        floor_nanousd: int | None = None,
+    ) -> Reservation:
+        """Hold the amount in every window or in none.
+
+        With `floor_nanousd`, what is short is met by the most that fits, if that is at least the floor.
+        Raises: BudgetExhausted (param: the window's), WalletEmpty, LedgerUnavailable.
+        """
+        ...
+
+    async def commit(self, postings: Sequence[Posting], row: UsageRow | None) -> None:
+        """End a request: its postings and its usage row in one transaction. Returns when it is durable.
+
+        Raises: LedgerUnavailable; what must be written is kept and written as soon as the ledger can.
+        """
+        ...
