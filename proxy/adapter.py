@@ -10,7 +10,7 @@ An Adapter is one dialect. For every attempt it opens an Exchange, which is told
 No network, clock, environment or asyncio in an adapter: a dict and bytes in, values out. It leaves its input alone, so that
 another attempt may open another exchange on the same request. Faults are raised as UpstreamError: by feed_eof when the
 status was an error, by feed_data when a stream reports one or breaks its protocol, by feed_eof as StreamTruncated when the
-end came in the middle.
+end came in the middle; and by next, whenever there is nothing to feed.
 """
 
 from __future__ import annotations
@@ -72,11 +72,14 @@ class Exchange(ABC):
     dropped: Sequence[str] = ()
     """Request fields this door can't do and that were left out; named to the client in x-paifang-dropped."""
 
+    complete: bool = False
+    """The answer is whole: what follows in the body is of no use, so its end need not be waited for."""
+
     @abstractmethod
     def next(self) -> Step:
         """What to do now. Called at the start, after feed_eof, after a Wait and after an Emit."""
 
-    def feed_head(self, status: int, headers: Mapping[str, str]) -> None:
+    def feed_head(self, status: int, headers: Mapping[str, str]) -> None:  # noqa: B027 - one that never sends has no use for it
         """The answer's status and headers (case-insensitive mapping). Judge them in feed_data and feed_eof."""
 
     def feed_data(self, data: bytes) -> Sequence[ChatEvent]:
@@ -105,6 +108,8 @@ class Adapter(Protocol):
     """How credentials go on: "bearer", "x-api-key" or "none" (needs no credentials)."""
     options: type[BaseModel]
     """Frozen model, unknown keys forbidden, of the adapter's own keys in a provider's section."""
+    simulated: bool
+    """True: it makes its answers up. Its routes serve only while no other route of their pool has credentials."""
     prompt_overhead_tokens: int
     """Upper bound of tokens the door adds to what the request's bytes show (chat template, wrappers)."""
 

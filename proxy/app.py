@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from random import Random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.clock import Clock
@@ -15,14 +14,25 @@ if TYPE_CHECKING:
     from proxy.snapshot import Snapshot
 
 
+@dataclass(slots=True)
+class Reloads:
+    """How reloading gateway.yaml has gone."""
+
+    outcomes: dict[str, int] = field(default_factory=lambda: {"ok": 0, "failed": 0})
+    last_success_s: float = 0.0
+    """Unix seconds of the last time a configuration was taken; the start counts."""
+
+
 @dataclass(slots=True, kw_only=True)
 class App:
     """What a plugin may use between startup and shutdown."""
 
     clock: Clock
-    random: Random
     ledger: Ledger
     keys: KeyStore
     version: str
     current: Callable[[], Snapshot]
-    """The snapshot new requests get; it is swapped at reload."""
+    """The snapshot that new requests get; a reload swaps it."""
+    in_flight: Callable[[], Mapping[str, int]]
+    """{route label: requests that are with it now}."""
+    reloads: Reloads = field(default_factory=Reloads)

@@ -58,6 +58,10 @@ class Principal:
     family_budgets: Mapping[str, Limits] = field(default_factory=dict)
     rate_limit: RateLimit = RateLimit()
 
+    def may_use(self, model: str, family: str) -> bool:
+        """Whether its scope covers a model of a family, byte for byte."""
+        return (self.models is None or model in self.models) and (self.families is None or family in self.families)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
@@ -129,6 +133,10 @@ class Charge:
     usage: Usage
     price_line: str = ""
     """How the amount came about, for people: "20,000 × ¥3.20/M + …"."""
+    price: str = ""
+    """The price and exchange rate that made it, as JSON."""
+    family: str = ""
+    """The model family that served: of a key's family budgets only this one is charged. "": all that were held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,8 +148,6 @@ class Attempt:
     """"ok", or the code of the error."""
     latency_s: float
     first_token_s: float | None = None
-    upstream: Mapping[str, Any] = field(default_factory=dict)
-    """{"status", "request_id", "model"}, as far as known."""
 
 
 EndReason = Literal["complete", "failed", "denied", "client_gone", "shutdown"]
@@ -205,6 +211,8 @@ class RequestContext:
     """Every route the request may take: its pool, then its fallbacks."""
     target: Target | None = None
     """The route being tried."""
+    turn: int = 0
+    """How many requests for this model came before: routes share by it."""
     timeline: Timeline = field(default_factory=Timeline)
     state: dict[str, Any] = field(default_factory=dict)
     """Scratch space for plugins, by plugin name."""

@@ -4,3 +4,239 @@ A price is exact decimal text per 1M tokens, kept as integer pico-units of its c
 pico per token). A charge is the sum of tokens × price, times the exchange rate as a fraction, with one ceiling to nano-USD
 per request. No floats.
 """
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fractions import Fraction
+from operator import mul
+from typing import Any
+
+from proxy.chat import Usage
+
+MAX_NANOUSD = 10**15
+"""One million USD: no single amount is larger."""
+ONE = Fraction(1)
+SYMBOLS = {"USD": "$", "CNY": "¥"}
+
+
+def usd_to_nano(usd: Decimal) -> int:
+    """Exact nano-USD. Raises: ValueError: more than nine decimals."""
+    return scaled(usd, 9)
+
+
+def nano_to_usd(nanousd: int) -> str:
+    """Exact decimal USD with at least two decimals and no exponent: "0.02", "1.00", "0.000012345"."""
+    return _decimal(nanousd, 9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """Rates of requests up to a length, in pico-units per token. None: no end."""
+
+    up_to_input_tokens: int | None = None
+    up_to_output_tokens: int | None = None
+    input: int = 0
+    cached_input: int = 0
+    cache_write: int = 0
+    audio_input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_output: int = 0
+
+    def covers(self, input_tokens: int, output_tokens: int) -> bool:
+        return (self.up_to_input_tokens is None or input_tokens <= self.up_to_input_tokens) and (
+            self.up_to_output_tokens is None or output_tokens <= self.up_to_output_tokens
+        )
+
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """In the order of `_counts`."""
+        return tuple(getattr(self, name) for name in RATES)
+
+
+INPUT_RATES = ("input", "cached_input", "cache_write", "audio_input")
+OUTPUT_RATES = ("output", "reasoning", "audio_output")
+RATES = INPUT_RATES + OUTPUT_RATES
+LABELS = ("", "cached ", "cache-write ", "audio-input ", "", "reasoning ", "audio-output ")
+
+
+def _counts(usage: Usage) -> tuple[int, ...]:
+    """Tokens of each kind, disjoint, none negative, in the order of RATES."""
+    cached, written = max(0, usage.cached_input_tokens), max(0, usage.cache_write_tokens)
+    heard, spoken = max(0, usage.audio_input_tokens), max(0, usage.audio_output_tokens)
+    thought = max(0, usage.reasoning_tokens)
+    plain_input = max(0, usage.input_tokens - cached - written - heard)
+    plain_output = max(0, usage.output_tokens - thought - spoken)
+    return plain_input, cached, written, heard, plain_output, thought, spoken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What tokens, images and calls of built-in tools cost, in one currency."""
+
+    currency: str = "USD"
+    tiers: tuple[Tier, ...] = (Tier(),)
+    """A whole request has the rates of the first tier that covers both its lengths, else of the last one."""
+    usd: Fraction = ONE
+    """USD for one unit of the currency."""
+    usd_date: str = ""
+    """The day of that exchange rate, "" for USD."""
+    image: int = 0
+    """Pico-units an image."""
+    tools: Mapping[str, int] = field(default_factory=dict)
+    """{name of a provider's built-in tool: pico-units a call}."""
+    service_tiers: Mapping[str, Fraction] = field(default_factory=dict)
+    """{service tier: factor on the whole}."""
+    stamp: str = field(init=False, compare=False, repr=False)
+    """All of it as JSON, to be kept with each charge."""
+    _nano: Mapping[str | None, tuple[int, int]] = field(init=False, compare=False, repr=False)
+    """{service tier: pico-units → nano-USD, as numerator and denominator}."""
+    _rates: tuple[tuple[Tier, tuple[int, ...]], ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        factors: dict[str | None, Fraction] = {None: ONE}
+        factors.update(self.service_tiers)
+        scales = {name: factor * self.usd / 1000 for name, factor in factors.items()}
+        fixed = {name: (scale.numerator, scale.denominator) for name, scale in scales.items()}
+        object.__setattr__(self, "_nano", fixed)
+        object.__setattr__(self, "_rates", tuple((tier, tier.rates) for tier in self.tiers))
+        object.__setattr__(self, "stamp", json.dumps(self.per_million(), sort_keys=True))
+
+    @property
+    def free(self) -> bool:
+        """Whether nothing of it costs anything."""
+        return not (self.image or any(self.tools.values()) or any(any(rates) for _, rates in self._rates))
+
+    def amount_nanousd(self, usage: Usage) -> int:
+        """What this usage costs: one ceiling, at most MAX_NANOUSD."""
+        rates = self._rates_of(usage)
+        pico = sum(map(mul, _counts(usage), rates)) + self._pieces(usage.images, usage.tool_calls)
+        return self._ceiling(pico, usage.service_tier)
+
+    def bound_nanousd(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        *,
+        images: int = 0,
+        tool_calls: Mapping[str, int] | None = None,
+    ) -> int:
+        """The most that any usage within these numbers can cost, whatever its parts, its tier and its service tier.
+
+        Within a tier the cost grows with both lengths, so its dearest request is the longest one it allows; a tier whose
+        longest request falls into an earlier tier is out of reach.
+        """
+        most = 0
+        for position, (tier, rates) in enumerate(self._rates):
+            longest_input, longest_output = input_tokens, output_tokens
+            if position < len(self._rates) - 1:
+                longest_input = min(input_tokens, _or(tier.up_to_input_tokens, input_tokens))
+                longest_output = min(output_tokens, _or(tier.up_to_output_tokens, output_tokens))
+            if any(earlier.covers(longest_input, longest_output) for earlier in self.tiers[:position]):
+                continue
+            dearest_input, dearest_output = max(rates[: len(INPUT_RATES)]), max(rates[len(INPUT_RATES) :])
+            most = max(most, longest_input * dearest_input + longest_output * dearest_output)
+        pico = most + self._pieces(images, tool_calls or {})
+        return max(self._ceiling(pico, service_tier) for service_tier in self._nano)
+
+    def line(self, usage: Usage) -> str:
+        """How the amount comes about: "20,000 × ¥3.20/M + 400 × ¥16.00/M, at 0.1406 USD/CNY of 2026-11-20"."""
+        sign = SYMBOLS.get(self.currency, f"{self.currency} ")
+        terms = [f"{count:,} {label}× {sign}{_decimal(rate, 6)}/M" for count, label, rate in self._terms(usage) if count]
+        if usage.images:
+            terms.append(f"{usage.images:,} images × {sign}{_decimal(self.image, 12)}")
+        for name, count in usage.tool_calls.items():
+            terms.append(f"{count:,} {name} calls × {sign}{_decimal(self.tools.get(name, 0), 12)}")
+        text = " + ".join(terms) or "nothing"
+        if usage.service_tier is not None and usage.service_tier in self.service_tiers:
+            text = f"({text}) × {_ratio(self.service_tiers[usage.service_tier])} for {usage.service_tier}"
+        return f"{text}, at {_ratio(self.usd)} USD/{self.currency} of {self.usd_date}" if self.usd_date else text
+
+    def per_million(self) -> dict[str, Any]:
+        """For people and programs that compare prices: decimal text per 1M tokens, only what differs from its default."""
+        prices: dict[str, Any] = {"currency": self.currency, **_rates_per_million(self.tiers[0])}
+        if len(self.tiers) > 1:
+            prices["tiers"] = [
+                {
+                    "up_to_input_tokens": tier.up_to_input_tokens,
+                    "up_to_output_tokens": tier.up_to_output_tokens,
+                    **_rates_per_million(tier),
+                }
+                for tier in self.tiers
+            ]
+        if self.image:
+            prices["image"] = _decimal(self.image, 12)
+        if self.tools:
+            prices["tools"] = {name: _decimal(pico, 12) for name, pico in self.tools.items()}
+        if self.service_tiers:
+            prices["service_tiers"] = {name: _ratio(factor) for name, factor in self.service_tiers.items()}
+        if self.usd_date:
+            prices["exchange_rate"] = {"usd": _ratio(self.usd), "date": self.usd_date}
+        return prices
+
+    def _rates_of(self, usage: Usage) -> tuple[int, ...]:
+        for tier, rates in self._rates:
+            if tier.covers(usage.input_tokens, usage.output_tokens):
+                return rates
+        return self._rates[-1][1]
+
+    def _terms(self, usage: Usage) -> Iterator[tuple[int, str, int]]:
+        """(tokens, label, rate), a kind without a rate of its own counted with the plain tokens of its side."""
+        rates = self._rates_of(usage)
+        counts = list(_counts(usage))
+        for base, kinds in ((0, range(1, 4)), (4, range(5, 7))):
+            for kind in kinds:
+                if rates[kind] == rates[base]:
+                    counts[base] += counts[kind]
+                    counts[kind] = 0
+        return zip(counts, LABELS, rates, strict=True)
+
+    def _pieces(self, images: int, tool_calls: Mapping[str, int]) -> int:
+        calls = sum(max(0, count) * self.tools.get(name, 0) for name, count in tool_calls.items()) if tool_calls else 0
+        return max(0, images) * self.image + calls
+
+    def _ceiling(self, pico: int, service_tier: str | None) -> int:
+        numerator, denominator = self._nano.get(service_tier) or self._nano[None]
+        return min(-(-pico * numerator // denominator), MAX_NANOUSD)
+
+
+def _rates_per_million(tier: Tier) -> dict[str, str]:
+    return {
+        name: _decimal(getattr(tier, name), 6)
+        for side in (INPUT_RATES, OUTPUT_RATES)
+        for name in side
+        if name == side[0] or getattr(tier, name) != getattr(tier, side[0])
+    }
+
+
+def _or(limit: int | None, otherwise: int) -> int:
+    return otherwise if limit is None else limit
+
+
+def scaled(amount: Decimal, decimals: int) -> int:
+    """amount × 10^decimals. Raises: ValueError: it is negative, or not whole."""
+    exact = Fraction(amount) * 10**decimals
+    if exact < 0:
+        raise ValueError(f"{amount} is negative")
+    if exact.denominator != 1:
+        raise ValueError(f"{amount} has more than {decimals} decimals")
+    return int(exact)
+
+
+def _decimal(scaled: int, decimals: int) -> str:
+    whole, rest = divmod(abs(scaled), 10**decimals)
+    digits = f"{rest:0{decimals}d}".rstrip("0").ljust(2, "0")
+    return f"{'-' if scaled < 0 else ''}{whole}.{digits}"
+
+
+def _ratio(ratio: Fraction) -> str:
+    """A fraction that was read from decimal text, as decimal text."""
+    return f"{(Decimal(ratio.numerator) / Decimal(ratio.denominator)).normalize():f}"
+
+
+FREE = Price()
+"""Costs nothing."""

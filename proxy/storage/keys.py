@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from proxy.context import Limits, RateLimit
+from proxy.context import Limits, Principal, RateLimit
+from proxy.errors import Unauthenticated
+
+_BASE62 = string.digits + string.ascii_letters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +37,32 @@ class KeyRecord:
     created_s: int = 0
     revoked_s: int | None = None
 
+    def admit(self, now_ns: int) -> Principal:
+        """Who asks with this key. Raises: Unauthenticated: it is revoked or has expired."""
+        if self.revoked_s is not None:
+            raise Unauthenticated("This API key has been revoked.", code="key_revoked")
+        if self.expires_s is not None and now_ns >= self.expires_s * 1_000_000_000:
+            raise Unauthenticated("This API key has expired.", code="key_expired")
+        return Principal(
+            id=self.name,
+            families=self.families,
+            models=self.models,
+            wallet=self.wallet,
+            timezone=self.timezone,
+            budget=self.budget,
+            family_budgets=self.family_budgets,
+            rate_limit=self.rate_limit,
+        )
+
 
 def digest_of(key: str) -> str:
     """SHA-256 of a key in lower hex: all of it that is ever stored."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_key() -> str:
+    """A key nobody can guess: `sk-pf-` and 43 base62 characters, 256 bits."""
+    return "sk-pf-" + "".join(secrets.choice(_BASE62) for _ in range(43))
 
 
 class KeyStore(Protocol):

@@ -29,8 +29,20 @@ class Window:
     end_s: int
     """Unix seconds, exclusive."""
     limit_nanousd: int
+    """For a wallet, what it may be overdrawn: its credit is the store's."""
     param: str
     """What a refusal names: "key.daily", "family.monthly", "gateway.daily", "wallet"."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whom and what a hold is for: who pays if nothing but the hold survives a crash."""
+
+    key: str
+    wallet: str | None = None
+    user: str = ""
+    model: str = ""
+    family: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +68,8 @@ class UsageRow:
     debit_nanousd: int
     cost_nanousd: int | None
     price_line: str
+    price: str = ""
+    """The price that made the debit, as JSON."""
     latency_ms: int
     first_token_ms: int | None
     overhead_ms: int
@@ -98,6 +112,7 @@ class Ledger(Protocol):
         windows: Sequence[Window],
         *,
         floor_nanousd: int | None = None,
+        subject: Subject | None = None,
     ) -> Reservation:
         """Hold the amount in every window or in none.
 
@@ -111,4 +126,9 @@ class Ledger(Protocol):
 
         Raises: LedgerUnavailable; what must be written is kept and written as soon as the ledger can.
         """
+        ...
+
+    @property
+    def unsettled(self) -> int:
+        """How many holds are neither settled nor void. Answers from memory."""
         ...

@@ -1,0 +1,16 @@
+"""The built-in adapters, one per dialect."""
+
+from collections.abc import Callable
+
+from adapters.ark import Ark
+from adapters.ark_messages import ArkMessages
+from adapters.openai_chat import OpenAIChat
+from adapters.simulator import Simulator
+from proxy import Adapter, hookimpl
+
+
+@hookimpl
+def register_adapters(register: Callable[[Adapter], None]) -> None:
+    """Register every built-in adapter."""
+    for adapter in (OpenAIChat(), Ark(), ArkMessages(), Simulator()):
+        register(adapter)

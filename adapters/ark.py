@@ -1,0 +1,117 @@
+"""Volcengine Ark and BytePlus ModelArk: Chat Completions with differences, on top of openai_chat.
+
+Request: ark_request.py. Errors: ark_errors.py. Answers need little: in a stream Ark repeats the role in every
+chunk and leaves finish_reason out, where OpenAI's clients expect the role once and a null.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from adapters.ark_errors import ark_error
+from adapters.ark_request import (
+    is_thinking_model,
+    unsupported,
+    without_effect,
+    write_cap,
+    write_messages,
+    write_thinking,
+    write_tools,
+)
+from adapters.openai_answer import index_of
+from adapters.openai_chat import exchange, post
+from adapters.openai_request import REDIRECTING, refuse_unpriced, take_out
+from adapters.openai_stream import Dialect
+from proxy import BadRequest, ChatRequest, Exchange, Target
+
+
+class ArkOptions(BaseModel):
+    """Keys of a provider that is Ark or ModelArk."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    unknown_fields: Literal["drop", "reject"] = Field(
+        default="drop",
+        description="Request fields that Ark can't do: drop (named in x-paifang-dropped) or reject (400).",
+    )
+    thinking_model: bool = Field(
+        default=True,
+        description="Whether the models behind ep- ids think. Thinking models get no penalties, stop, logprobs and logit_bias.",
+    )
+
+
+class Ark:
+    """The adapter of Ark's /chat/completions; BytePlus differs in base_url alone."""
+
+    name = "ark"
+    base_url: str | None = "https://ark.cn-beijing.volces.com/api/v3"
+    signer = "bearer"
+    simulated = False
+    options: type[BaseModel] = ArkOptions
+    prompt_overhead_tokens = 512
+    """As openai_chat's: a template's fixed texts; the rest is covered by the JSON around each message."""
+
+    def open(self, chat: ChatRequest, target: Target) -> Exchange:
+        options = target.options
+        assert isinstance(options, ArkOptions)
+        body, dropped = ark_body(chat, target, options)
+        return exchange(post("/chat/completions", body, stream=chat.stream), chat, ARK, dropped)
+
+
+def ark_body(chat: ChatRequest, target: Target, options: ArkOptions) -> tuple[dict[str, Any], list[str]]:
+    """The body to send, and the fields that were left out.
+
+    Raises: BadRequest (unsupported_parameter): a field without a price, a tool that is no function or, with
+    `unknown_fields: reject`, a field that Ark can't do.
+    """
+    refuse_unpriced(chat.body, target)
+    body = dict(chat.body)
+    dropped = take_out(body, REDIRECTING)
+    body["model"] = target.upstream_model
+    write_cap(body, target.output_cap)
+    write_messages(body)
+    write_tools(body)
+    dropped += write_thinking(body)
+    thinks = is_thinking_model(target.upstream_model, options.thinking_model)
+    names = unsupported(body, target.upstream_model, thinks=thinks)
+    silent = frozenset(name for name in names if without_effect(name, body[name]))
+    take_out(body, silent)
+    dropped += take_out(body, names - silent)
+    if dropped and options.unknown_fields == "reject":
+        raise BadRequest(
+            f"{dropped[0]!r} is not available with this model.",
+            code="unsupported_parameter",
+            param=dropped[0],
+        )
+    # Ark's own chunk_include_usage would put a count on every chunk, of which the last is all we need.
+    body.pop("stream_options", None)
+    if chat.stream:
+        body |= {"stream": True, "stream_options": {"include_usage": True}}
+    return body, sorted(set(dropped))
+
+
+class ArkMender:
+    """Makes Ark's chunks OpenAI's: the role once per choice, finish_reason null until there is one."""
+
+    def __init__(self) -> None:
+        self._introduced: set[int] = set()
+
+    def __call__(self, choices: list[dict[str, Any]]) -> bool:
+        changed = False
+        for choice in choices:
+            index = index_of(choice)
+            delta = choice.get("delta")
+            if isinstance(delta, dict) and "role" in delta:
+                if index in self._introduced:
+                    del delta["role"]
+                    changed = True
+                self._introduced.add(index)
+            if "finish_reason" not in choice:
+                choice["finish_reason"] = None
+                changed = True
+        return changed
+
+
+ARK = Dialect(error=ark_error, mender=ArkMender)

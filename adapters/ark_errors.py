@@ -1,0 +1,154 @@
+"""Error codes of Volcengine Ark and BytePlus ModelArk → our errors.
+
+The code decides; the message only where one code means several things, and the status where the code is
+unknown.
+Source: Ark's error page of 2026-08, and errors seen on live accounts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adapters.openai_errors import (
+    Refusal,
+    busy,
+    failed,
+    filtered,
+    openai_error,
+    overlong,
+    refused,
+    rejected,
+)
+from proxy import Remedy, UpstreamError
+
+_TRY_LATER = re.compile(r"queue|concurren|排队|队列", re.IGNORECASE)
+
+
+def ark_error(refusal: Refusal) -> UpstreamError:
+    """Our error for Ark's, by its code; by its status where the code is unknown or the body empty."""
+    for rule in _RULES:
+        if rule.codes.fullmatch(refusal.code):
+            return rule.answer(refusal)
+    return openai_error(refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    codes: re.Pattern[str]
+    answer: Callable[[Refusal], UpstreamError]
+
+
+def _rule(codes: str, answer: Callable[[Refusal], UpstreamError]) -> _Rule:
+    return _Rule(re.compile(codes), answer)
+
+
+def _credential(message: str) -> Callable[[Refusal], UpstreamError]:
+    return lambda refusal: rejected(refusal, "upstream_auth_failed", message)
+
+
+def _model(message: str) -> Callable[[Refusal], UpstreamError]:
+    return lambda refusal: rejected(refusal, "upstream_model_unavailable", message, Remedy.NEXT_ROUTE)
+
+
+def _quota(message: str) -> Callable[[Refusal], UpstreamError]:
+    return lambda refusal: rejected(refusal, "upstream_quota_exhausted", message)
+
+
+def _busy(message: str) -> Callable[[Refusal], UpstreamError]:
+    return lambda refusal: busy(refusal, message)
+
+
+def _quota_exceeded(refusal: Refusal) -> UpstreamError:
+    """One code for three things: a queue that is full now, a free trial used up, a plan used up."""
+    if _TRY_LATER.search(refusal.text):
+        return busy(refusal, "The provider's queue is full; try again later.")
+    return rejected(
+        refusal,
+        "upstream_quota_exhausted",
+        "The free trial or the plan of the gateway's account at the provider is used up; its operator must "
+        "turn on paid use there, or wait for the plan's next period.",
+    )
+
+
+_RULES = (
+    _rule(r"OutofContextError", overlong),
+    _rule(r"\w*SensitiveContentDetected(\..*)?|(Input|Output)(Text|Image)RiskDetection(\..*)?", filtered),
+    _rule(r"ContentSecurityDetectionError|InternalServiceError", failed),
+    _rule(
+        r"InvalidEndpoint\.ClosedEndpoint",
+        _model("The provider's endpoint is stopped; the gateway's operator must start it in the provider's console."),
+    ),
+    _rule(
+        r"ModelNotOpen|OperationDenied\.ServiceNotOpen",
+        _model(
+            "The provider account has no access to this model; the gateway's operator must open it in the provider's console."
+        ),
+    ),
+    _rule(
+        r"InvalidEndpointOrModel\.ModelIDAccessDisabled",
+        _model(
+            "The provider account may not call models by their id; the gateway's operator must make an "
+            "endpoint (ep-…) in the provider's console and name it as the route's model."
+        ),
+    ),
+    _rule(
+        r"InvalidEndpointOrModel(\..*)?|UnsupportedModel|NotFound(\..*)?",
+        _model(
+            "The provider has no such model or endpoint at this entrance; the gateway's operator must check "
+            "the route's model and the provider's base_url."
+        ),
+    ),
+    _rule(
+        r"AuthenticationError",
+        _credential(
+            "The provider refused the gateway's credential; its operator must check the API key and that "
+            "base_url is the entrance the key was made for (a key of an Agent Plan works at /api/plan/v3 "
+            "alone)."
+        ),
+    ),
+    _rule(
+        r"InvalidAccountStatus",
+        _credential("The gateway's account at the provider is blocked; its operator must have it unblocked there."),
+    ),
+    _rule(
+        r"AccessDenied|OperationDenied\.(PermissionDenied|ArkAccessRoleNotFound)",
+        _credential(
+            "The gateway's credential lacks a permission at the provider; its operator must grant it in the provider's console."
+        ),
+    ),
+    _rule(
+        r"AccountOverdueError|OperationDenied\.ServiceOverdue",
+        _quota("The gateway's account at the provider is overdue; its operator must top it up there."),
+    ),
+    _rule(
+        r"InvalidSubscription",
+        _quota(
+            "The gateway's plan at the provider is missing or has expired; its operator must renew it, or "
+            "use the base_url without a plan."
+        ),
+    ),
+    _rule(
+        r"SetLimitExceeded",
+        _quota("The spending limit set at the provider is reached; the gateway's operator must raise it there."),
+    ),
+    _rule(r"QuotaExceeded(\..*)?", _quota_exceeded),
+    _rule(
+        r"OperationDenied\.InvalidState",
+        _busy("The provider is still preparing what this request refers to; try again later."),
+    ),
+    _rule(r"OperationDenied\.(TosAccessDenied|FileQuotaExceeded|UnsupportedPhase)", refused),
+    _rule(
+        r"ServerOverloaded|RequestBurstTooFast|ModelLoadingError",
+        _busy("The provider is overloaded, or the gateway's traffic there grew too fast; try again later."),
+    ),
+    _rule(
+        r"InflightBatchsizeExceeded",
+        _busy("The gateway has too many requests at the provider at once; try again later."),
+    ),
+    _rule(
+        r"\w*RateLimitExceeded(\..*)?",
+        _busy("The provider is limiting the gateway's requests; try again later."),
+    ),
+)

@@ -1,0 +1,158 @@
+"""Answers in Chat Completions' own shape: a stream passed event by event, or one JSON object.
+
+Of an event only three things are ever touched: a top-level `model` becomes the name the client asked for, `usage` is taken
+out and kept (the gateway writes its own at the end), and what a vendor's mender corrects in `choices`. All else, comments
+included, leaves byte for byte as it came.
+
+The stream is complete when every choice that was begun has a finish_reason. `[DONE]` alone proves nothing: relays add it to
+streams that broke behind them. Its absence proves nothing either.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from adapters.json_members import edited
+from adapters.openai_answer import add_parts, choices_of, index_of, read_usage, started_of
+from adapters.openai_errors import Refusal, openai_error
+from adapters.sse import SseEvent
+from proxy import (
+    Answer,
+    ChatEvent,
+    ChatRequest,
+    Finish,
+    Part,
+    StreamTruncated,
+    UpstreamError,
+    UpstreamProtocolError,
+    Usage,
+    Verbatim,
+    dumps,
+)
+
+MOST_EARLY_COMMENTS = 16
+"""Of the comments before the first chunk, so many of the last are passed on with it."""
+
+Mender = Callable[[list[dict[str, Any]]], bool]
+"""Corrects the choices of one chunk in place; True if it changed something. Made anew for each stream."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect:
+    """Where a vendor's answers depart from OpenAI's: plain functions, so that a vendor is a row."""
+
+    error: Callable[[Refusal], UpstreamError] = openai_error
+    usage: Callable[[Any, Any], Usage | None] = read_usage
+    """(usage block, service tier) → Usage, or None where it can't be used."""
+    mender: Callable[[], Mender] | None = None
+
+
+OPENAI = Dialect()
+
+
+class ChatReader:
+    """Reads one answer, streamed or whole."""
+
+    def __init__(self, chat: ChatRequest, dialect: Dialect) -> None:
+        self.done = False
+        self._alias = chat.model
+        self._alias_json = json.dumps(chat.model)
+        self._asked_tier: str | None = chat.body.get("service_tier")
+        self._mend = dialect.mender() if dialect.mender else None
+        self._read_usage = dialect.usage
+        self._started = False
+        self._early: deque[ChatEvent] = deque(maxlen=MOST_EARLY_COMMENTS)
+        self._begun: set[int] = set()
+        self._finished: set[int] = set()
+        self._usage: Usage | None = None
+
+    def comment(self, sse: SseEvent) -> Sequence[ChatEvent]:
+        if self._started:
+            return [Verbatim(sse.raw)]
+        # A comment begins no answer: as long as nothing else has come, another route may still be tried.
+        self._early.append(Verbatim(sse.raw))
+        return ()
+
+    def event(self, sse: SseEvent, values: dict[str, Any]) -> Sequence[ChatEvent]:
+        choices = choices_of(values)
+        counts = values.get("usage") is not None
+        if counts:
+            self._keep_usage(values["usage"], values.get("service_tier"))
+            if not choices:
+                return ()
+        renamed = "model" in values and values["model"] != self._alias
+        raw = sse.raw
+        parts = self._parts(values, choices)
+        if self._mend is not None and self._mend(choices):
+            if counts:
+                del values["usage"]
+            if renamed:
+                values["model"] = self._alias
+            raw = sse.with_data(dumps(values).decode())
+        elif renamed or counts:
+            changes: dict[str, str | None] = {}
+            if counts:
+                changes["usage"] = None
+            if renamed:
+                changes["model"] = self._alias_json
+            raw = sse.with_data(edited(sse.data or "", changes, values))
+        events = [*self._early, Verbatim(raw, parts)]
+        self._early.clear()
+        return events
+
+    def end(self) -> Sequence[ChatEvent]:
+        if not self._begun:
+            raise StreamTruncated("The provider's stream ended before it said anything.")
+        if self._begun > self._finished:
+            raise StreamTruncated("The provider's stream broke off in the middle of its answer.")
+        self.done = True
+        return self._usage_events()
+
+    def whole(self, values: dict[str, Any]) -> Sequence[ChatEvent]:
+        choices = choices_of(values)
+        if not choices:
+            raise UpstreamProtocolError(
+                "The provider answered with JSON that is no chat completion.", detail=repr(values)[:500]
+            )
+        parts: list[Part] = [started_of(values)]
+        for choice in choices:
+            add_parts(parts, choice, "message")
+            if not choice.get("finish_reason"):
+                parts.append(Finish("stop", index_of(choice)))
+        body = {**values, "model": self._alias}
+        self._keep_usage(body.pop("usage", None), values.get("service_tier"))
+        return [Answer(body, tuple(parts)), *self._usage_events()]
+
+    def _parts(self, values: Mapping[str, Any], choices: list[dict[str, Any]]) -> tuple[Part, ...]:
+        parts: list[Part] = []
+        if not self._started:
+            self._started = True
+            parts.append(started_of(values))
+        for choice in choices:
+            index = index_of(choice)
+            self._begun.add(index)
+            if choice.get("finish_reason"):
+                self._finished.add(index)
+            add_parts(parts, choice, "delta")
+        return tuple(parts)
+
+    def _keep_usage(self, block: Any, service_tier: Any) -> None:
+        """Keep the last count. Counts are cumulative: one that falls is a fault; the higher one stands."""
+        usage = self._read_usage(block, service_tier)
+        if usage is not None and (self._usage is None or _total(usage) >= _total(self._usage)):
+            self._usage = usage
+
+    def _usage_events(self) -> Sequence[ChatEvent]:
+        usage = self._usage
+        if usage is None:
+            return ()
+        # A provider that doesn't say which tier it served is taken to have served the one asked for.
+        return [usage if usage.service_tier else replace(usage, service_tier=self._asked_tier)]
+
+
+def _total(usage: Usage) -> int:
+    return usage.input_tokens + usage.output_tokens

@@ -1,0 +1,78 @@
+"""observe: one line a request on standard error, as JSON or for people."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Literal
+
+import orjson
+import structlog
+from pydantic import BaseModel, ConfigDict, Field
+
+from proxy import Outcome, RequestContext, hookimpl
+
+
+class AccessLogOptions(BaseModel):
+    """The section `access_log` of gateway.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="console: for people; json: one object a line; auto: console on a terminal, else json."
+    )
+
+
+class AccessLog:
+    """Writes who asked what of which route, how it ended, how long it took and what it cost. Never a prompt or a key."""
+
+    def __init__(self) -> None:
+        self._loggers: dict[str, Any] = {}
+
+    @hookimpl
+    def config_model(self) -> type[BaseModel]:
+        return AccessLogOptions
+
+    @hookimpl
+    def observe(self, ctx: RequestContext, outcome: Outcome, config: AccessLogOptions) -> None:
+        style = config.format
+        if style == "auto":
+            style = "console" if sys.stderr.isatty() else "json"
+        logger = self._loggers.get(style)
+        if logger is None:
+            logger = self._loggers[style] = _logger(style)
+        logger.info("request", **_fields(ctx, outcome))
+
+
+def _logger(style: str) -> Any:
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    if style == "console":
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
+        return structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=[stamp, renderer])
+    render = structlog.processors.JSONRenderer(serializer=orjson.dumps)
+    return structlog.wrap_logger(structlog.BytesLogger(sys.stderr.buffer), processors=[stamp, render])
+
+
+def _fields(ctx: RequestContext, outcome: Outcome) -> dict[str, Any]:
+    charge, usage = outcome.charge, outcome.usage
+    fields: dict[str, Any] = {
+        "request_id": ctx.request_id,
+        "client_request_id": ctx.client_request_id or None,
+        "key": ctx.principal.id if ctx.principal else None,
+        "model": ctx.model.name if ctx.model else None,
+        "route": outcome.target.label if outcome.target else None,
+        "attempts": len(outcome.attempts),
+        "status": outcome.status,
+        "code": outcome.code or None,
+        "stage": outcome.stage or None,
+        "end": outcome.end,
+        "stream": ctx.chat.stream if ctx.chat else None,
+        "input_tokens": usage.input_tokens if usage else None,
+        "output_tokens": usage.output_tokens if usage else None,
+        "estimated": usage.estimated or None if usage else None,
+        "debit_nanousd": charge.amount_nanousd if charge else None,
+        "latency_ms": round(outcome.latency_s * 1000, 1),
+        "first_token_ms": None if outcome.first_token_s is None else round(outcome.first_token_s * 1000, 1),
+        "overhead_ms": round(outcome.overhead_s * 1000, 2),
+        "detail": outcome.error.detail or None if outcome.error else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

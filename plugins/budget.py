@@ -1,0 +1,159 @@
+"""Budgets and wallets: what a request may cost at most is held before it is sent.
+
+The hold stands in every window that has a limit: the gateway's, the key's, the key's for each family that may answer, and the
+key's wallet; in all of them or in none. At the end the family that answered is charged, the others are given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from proxy import (
+    LIFETIME,
+    App,
+    Calendar,
+    Charge,
+    Clock,
+    Ledger,
+    Limits,
+    Posting,
+    Principal,
+    RequestContext,
+    Reservation,
+    Subject,
+    Window,
+    affordable_cap,
+    cost_bound,
+    hookimpl,
+    refuse_unpriced,
+    smallest_cost_bound,
+)
+
+SECOND_NS = 10**9
+
+
+class BudgetOptions(BaseModel):
+    """The plugin's section of gateway.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    when_short: Literal["reject", "clamp"] = Field(
+        default="reject",
+        description="What to do when a budget can't cover the most a request may cost: refuse it, or lower its output cap "
+        "to what is affordable and say so in x-paifang-clamped-max-tokens.",
+    )
+
+
+class Clamped:
+    """A hold that covers the request only with a lower output cap."""
+
+    def __init__(self, reservation: Reservation, output_cap: int) -> None:
+        """output_cap: tokens per choice, to be written upstream."""
+        self._reservation = reservation
+        self.output_cap = output_cap
+
+    def settle(self, charge: Charge) -> Posting:
+        return self._reservation.settle(charge)
+
+    def void(self) -> Posting:
+        return self._reservation.void()
+
+    def dispatched(self) -> None:
+        self._reservation.dispatched()
+
+    def checkpoint(self, charge: Charge) -> None:
+        self._reservation.checkpoint(charge)
+
+
+class Budget:
+    """Holds what a request may cost."""
+
+    _ledger: Ledger
+    _clock: Clock
+
+    def __init__(self) -> None:
+        self._calendar = Calendar()
+
+    @hookimpl
+    def config_model(self) -> type[BaseModel]:
+        return BudgetOptions
+
+    @hookimpl
+    def startup(self, app: App) -> None:
+        self._ledger, self._clock = app.ledger, app.clock
+
+    @hookimpl
+    async def reserve(self, ctx: RequestContext, config: BudgetOptions) -> Reservation | Clamped | None:
+        """None: no limit stands over this request, or it costs nothing."""
+        chat, principal, targets = ctx.chat, ctx.principal, ctx.candidates
+        assert chat is not None and principal is not None
+        refuse_unpriced(chat, targets)
+        most = cost_bound(chat, targets)
+        if not most:
+            return None
+        windows = await self._windows(ctx, principal)
+        if not windows:
+            return None
+        model = ctx.model
+        user = chat.body.get("user")
+        reservation = await self._ledger.reserve(
+            ctx.request_id,
+            most,
+            windows,
+            floor_nanousd=smallest_cost_bound(chat, targets) if config.when_short == "clamp" else None,
+            subject=Subject(
+                key=principal.id,
+                wallet=principal.wallet,
+                user=user if isinstance(user, str) else "",
+                model="" if model is None else model.name,
+                family="" if model is None else model.family,
+            ),
+        )
+        if reservation.amount_nanousd >= most:
+            return reservation
+        return Clamped(reservation, affordable_cap(chat, targets, reservation.amount_nanousd))
+
+    async def _windows(self, ctx: RequestContext, principal: Principal) -> list[Window]:
+        """Every window with a limit that the request falls into, the widest first."""
+        await self._calendar.load(principal.timezone)
+        now_s = self._clock.now_ns() // SECOND_NS
+        key = f"key:{principal.id}"
+        windows = [*self._of("gateway", "gateway", ctx.snapshot.gateway_budget, "UTC", now_s)]
+        windows += self._of(key, "key", principal.budget, principal.timezone, now_s)
+        if principal.family_budgets:
+            for family in dict.fromkeys(target.family for target in ctx.candidates):
+                if limits := principal.family_budgets.get(family):
+                    windows += self._of(f"{key}/family:{family}", "family", limits, principal.timezone, now_s)
+        if principal.wallet is not None:
+            windows.append(
+                Window(
+                    scope=f"wallet:{principal.wallet}",
+                    period="lifetime",
+                    start_s=LIFETIME[0],
+                    end_s=LIFETIME[1],
+                    limit_nanousd=0,
+                    param="wallet",
+                )
+            )
+        return windows
+
+    def _of(self, scope: str, level: str, limits: Limits, zone: str, now_s: int) -> Iterator[Window]:
+        """level: how a refusal names it, "key" of "key.daily"."""
+        if limits.daily_nanousd is not None:
+            yield _window(scope, level, "daily", limits.daily_nanousd, self._calendar.day(now_s, zone))
+        if limits.monthly_nanousd is not None:
+            yield _window(scope, level, "monthly", limits.monthly_nanousd, self._calendar.month(now_s, zone))
+
+
+def _window(scope: str, level: str, period: str, limit_nanousd: int, span: tuple[int, int]) -> Window:
+    return Window(
+        scope=scope,
+        period=period,
+        start_s=span[0],
+        end_s=span[1],
+        limit_nanousd=limit_nanousd,
+        param=f"{level}.{period}",
+    )

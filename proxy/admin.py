@@ -1,0 +1,243 @@
+"""The admin API: keys, models, routes, plugins, usage, the ledger, and what would happen to a request.
+
+Served on the control socket, whose file mode says who may, and over TCP to whoever has `admin.token`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import hdrs, web
+from pydantic import BaseModel, ConfigDict, StrictStr
+
+from proxy.banner import example, reachable
+from proxy.endpoints.http import read_json
+from proxy.errors import BadRequest, ConfigError, Unauthenticated
+from proxy.explain import Explainer, find_key, price_line
+from proxy.jsontext import JsonError, dumps, loads
+from proxy.keyforms import KeyChanges, KeyForm, changes_of, check_fits, key_body, read_form, record_of
+from proxy.secret import Secret
+from proxy.server import Handler, Route
+from proxy.storage.keys import KeyRecord, digest_of, new_key
+from proxy.usagequery import SECOND_NS, usage_body, usage_query
+
+if TYPE_CHECKING:
+    from proxy.gateway import Gateway
+
+MAX_BODY_BYTES = 20_971_520
+Answer = Callable[[web.Request], Awaitable[Mapping[str, Any]]]
+
+
+class ExplainForm(BaseModel):
+    """POST /admin/v1/explain."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: StrictStr
+    key: StrictStr | None = None
+    body: dict[str, Any] | None = None
+
+
+class AdminEndpoints:
+    """What the command line and the console ask of a gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._explainer = Explainer(gateway.app, gateway.pipeline, gateway.transport)
+
+    def routes(self, token: Secret | None) -> list[Route]:
+        """token: None on the control socket, where nobody else gets in."""
+        answers: list[tuple[str, str, Answer]] = [
+            ("GET", "status", self.status),
+            ("GET", "keys", self.keys),
+            ("POST", "keys", self.create_key),
+            ("GET", "keys/{name}", self.key),
+            ("PATCH", "keys/{name}", self.update_key),
+            ("DELETE", "keys/{name}", self.revoke_key),
+            ("GET", "models", self.models),
+            ("GET", "routes", self.list_routes),
+            ("GET", "plugins", self.plugins),
+            ("GET", "usage", self.usage),
+            ("GET", "ledger/verify", self.verify),
+            ("POST", "explain", self.explain),
+            ("POST", "reload", self.reload),
+        ]
+        return [Route(method, f"/admin/v1/{path}", _json(answer, token)) for method, path, answer in answers]
+
+    async def status(self, request: web.Request) -> Mapping[str, Any]:
+        gateway = self._gateway
+        return {
+            "pid": os.getpid(),
+            "version": gateway.app.version,
+            "address": gateway.address,
+            "started_at": _iso(gateway.started_ns),
+            "problem": gateway.not_ready(),
+        }
+
+    async def keys(self, request: web.Request) -> Mapping[str, Any]:
+        return {"keys": [self._body(record) for record in self._records()]}
+
+    async def key(self, request: web.Request) -> Mapping[str, Any]:
+        return self._body(self._find(request))
+
+    async def create_key(self, request: web.Request) -> Mapping[str, Any]:
+        form = read_form(KeyForm, await _body_of(request))
+        record, secret = await self.make_key(form)
+        server = self._gateway.snapshot.config.server
+        address = self._gateway.address or reachable(server.host, server.port)
+        principal = record.admit(self._gateway.started_ns)
+        return {
+            **self._body(record),
+            "key": secret,
+            "example": example(self._gateway.snapshot, address, principal, secret),
+        }
+
+    async def make_key(self, form: KeyForm) -> tuple[KeyRecord, str]:
+        """The new key's record, and the key itself, which nobody can tell again. Raises: BadRequest, LedgerUnavailable."""
+        key = new_key()
+        record = await asyncio.to_thread(record_of, form, digest_of(key), key[-4:], self._now_s())
+        if record.expires_s is not None and record.expires_s <= self._now_s():
+            raise BadRequest("The key would have expired already.", param="expires_at")
+        if any(key.name == record.name for key in self._gateway.snapshot.config.keys):
+            raise BadRequest(f"gateway.yaml has a key named {record.name!r}; take another name.", param="name")
+        check_fits(record, self._gateway.snapshot, self._gateway.registry)
+        await self._gateway.app.keys.create(record)
+        return record, key
+
+    async def update_key(self, request: web.Request) -> Mapping[str, Any]:
+        record = self._stored(request)
+        form = read_form(KeyChanges, await _body_of(request))
+        changes = await asyncio.to_thread(changes_of, form, record)
+        if not changes:
+            raise BadRequest("Nothing to change was named.")
+        check_fits(replace(record, **changes), self._gateway.snapshot, self._gateway.registry)
+        return self._body(await self._gateway.app.keys.update(record.name, changes))
+
+    async def revoke_key(self, request: web.Request) -> Mapping[str, Any]:
+        return self._body(await self._gateway.app.keys.revoke(self._stored(request).name))
+
+    async def models(self, request: web.Request) -> Mapping[str, Any]:
+        entries = self._gateway.snapshot.models.values()
+        return {
+            "models": [
+                {
+                    "name": entry.name,
+                    "family": entry.family,
+                    "aliases": list(entry.aliases),
+                    "context_tokens": entry.context_tokens,
+                    "max_output_tokens": entry.max_output_tokens,
+                    "price": price_line(entry.price),
+                    "pricing": entry.price.per_million(),
+                    "routes": [target.route for target in entry.pool],
+                    "fallbacks": list(entry.fallbacks),
+                }
+                for entry in entries
+            ]
+        }
+
+    async def list_routes(self, request: web.Request) -> Mapping[str, Any]:
+        snapshot = self._gateway.snapshot
+        rows = []
+        for name, section in snapshot.config.models.items():
+            entry = snapshot.models[name]
+            for route in section.routes:
+                route_name = route.name or route.provider
+                rows.append(
+                    {
+                        "model": name,
+                        "route": route_name,
+                        "provider": route.provider,
+                        "adapter": snapshot.config.providers[route.provider].adapter,
+                        "upstream_model": route.model,
+                        "priority": route.priority,
+                        "weight": route.weight,
+                        "state": "resting" if route_name in entry.resting else "serving",
+                        "reason": entry.resting.get(route_name, ""),
+                    }
+                )
+        return {"routes": rows}
+
+    async def plugins(self, request: web.Request) -> Mapping[str, Any]:
+        registry = self._gateway.registry
+        listed = [
+            {"name": name, "listed": True, "hooks": sorted(registry.plugin_hooks(name))} for name in registry.names
+        ]
+        off = [
+            {"name": name, "listed": False, "hooks": []} for name in registry.plugin_names() if name not in registry.names
+        ]
+        return {"plugins": listed + off}
+
+    async def usage(self, request: web.Request) -> Mapping[str, Any]:
+        query = await asyncio.to_thread(usage_query, request.query, self._now_s())
+        span_ns = (query.since_s * SECOND_NS, query.until_s * SECOND_NS)
+        return usage_body(query, await self._gateway.store.reports.usage(query.by, *span_ns, query.timezone))
+
+    async def verify(self, request: web.Request) -> Mapping[str, Any]:
+        return {"problems": await self._gateway.store.reports.verify()}
+
+    async def explain(self, request: web.Request) -> Mapping[str, Any]:
+        form = read_form(ExplainForm, await _body_of(request))
+        return asdict(await self._explainer.explain(form.model, form.key, form.body))
+
+    async def reload(self, request: web.Request) -> Mapping[str, Any]:
+        try:
+            await self._gateway.reload()
+        except ConfigError as error:
+            raise BadRequest(f"gateway.yaml was refused, the old one goes on: {error}", code="invalid_config") from None
+        return {"status": "ok"}
+
+    def _records(self) -> list[KeyRecord]:
+        return [*self._gateway.snapshot.static_keys.values(), *self._gateway.app.keys.list()]
+
+    def _find(self, request: web.Request) -> KeyRecord:
+        return find_key(self._gateway.snapshot, self._gateway.app, request.match_info["name"])
+
+    def _stored(self, request: web.Request) -> KeyRecord:
+        """A key that can be changed here."""
+        record = self._find(request)
+        if record.digest in self._gateway.snapshot.static_keys:
+            raise BadRequest(f"The key {record.name!r} stands in gateway.yaml: change it there.", param="name")
+        return record
+
+    def _body(self, record: KeyRecord) -> dict[str, Any]:
+        source = "gateway.yaml" if record.digest in self._gateway.snapshot.static_keys else "store"
+        return key_body(record, source, self._now_s())
+
+    def _now_s(self) -> int:
+        return self._gateway.app.clock.now_ns() // SECOND_NS
+
+
+def _json(answer: Answer, token: Secret | None) -> Handler:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if token is not None:
+            _check_token(request, token)
+        body = await answer(request)
+        return web.Response(
+            body=dumps(body), content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-store"}
+        )
+
+    return handler
+
+
+def _check_token(request: web.Request, token: Secret) -> None:
+    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    expected = token.reveal().encode()
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected):
+        raise Unauthenticated("The admin API needs `Authorization: Bearer` and admin.token of gateway.yaml.")
+
+
+async def _body_of(request: web.Request) -> Any:
+    try:
+        return loads(await read_json(request, MAX_BODY_BYTES))
+    except JsonError as error:
+        raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+
+
+def _iso(unix_ns: int) -> str:
+    return datetime.fromtimestamp(unix_ns // SECOND_NS, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,70 @@
+"""From a file to parts: gateway.yaml read, its plugins and adapters found, their sections checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from proxy.chain import Chain
+from proxy.config import Config
+from proxy.configfile import load as load_config
+from proxy.registry import Registry
+from proxy.snapshot import Snapshot, compile_snapshot
+
+log = structlog.get_logger("paifang")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration that is valid, with the plugins and adapters it names."""
+
+    file: Path
+    config: Config
+    registry: Registry
+    sections: Mapping[str, Any]
+    """{plugin: its section, the model's defaults where gateway.yaml says nothing}."""
+
+
+def load(file: Path, environ: Mapping[str, str], earlier: Registry | None = None) -> Loaded:
+    """Raises: ConfigError with every problem at once."""
+    registries: list[Registry] = []
+
+    def sections_for(names: Sequence[str] | None, folder: Path) -> Registry:
+        registries.append(Registry(names, folder, earlier))
+        return registries[-1]
+
+    config = load_config(file, environ, sections_for)
+    registry = registries[-1]
+    given = {entry.name: entry.options for entry in config.plugins or ()}
+    return Loaded(file, config, registry, {name: _section(registry, name, given.get(name)) for name in registry.names})
+
+
+def compile_loaded(loaded: Loaded) -> Snapshot:
+    """The configuration as requests use it."""
+    return compile_snapshot(
+        loaded.config, loaded.registry.adapters, Chain(loaded.registry.manager, loaded.sections, _report)
+    )
+
+
+def _report(plugin: str, hook: str, error: BaseException) -> None:
+    log.error("plugin failed", plugin=plugin, hook=hook, exc_info=error)
+
+
+def _section(registry: Registry, name: str, given: Any) -> Any:
+    if given is not None:
+        return given
+    model = registry.plugin_model(name)
+    return {} if model is None else model()
+
+
+def store_url(url: str, file: Path) -> str:
+    """A relative SQLite path is beside gateway.yaml, wherever the command was started."""
+    prefix = "sqlite:///"
+    path = url.removeprefix(prefix)
+    if not url.startswith(prefix) or not path or path.startswith(("/", ":memory:")):
+        return url
+    return f"{prefix}{file.resolve().parent / path}"

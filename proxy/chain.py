@@ -1,0 +1,129 @@
+"""Calling hooks: first answer wins, everyone is asked, everyone is told, each changes the last one's answer.
+
+pluggy keeps the order but cannot await, so the calls are ours: one after another, `def` and `async def` alike. The list of
+calls is frozen at start and reload, with every plugin's own section of gateway.yaml bound to its `config` argument.
+A plugin that raises anything but a GatewayError fails the request, named: guards fail closed.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pluggy
+
+from proxy.context import RequestContext
+from proxy.errors import GatewayError, PluginFault
+from proxy.hookspecs import STAGE_OF_HOOK
+
+Report = Callable[[str, str, BaseException], None]
+"""Told (plugin, hook, error) of every fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One plugin's hook, ready to be called."""
+
+    plugin: str
+    function: Callable[..., Any]
+    wants: tuple[str, ...]
+    bound: Mapping[str, Any]
+
+
+class Chain:
+    """Every request hook of one snapshot, in order. Immutable."""
+
+    def __init__(self, plugins: pluggy.PluginManager, sections: Mapping[str, Any], report: Report) -> None:
+        """sections: {plugin name: its section of gateway.yaml}."""
+        self._report = report
+        self._calls: dict[str, tuple[Call, ...]] = {}
+        for hook in STAGE_OF_HOOK:
+            impls = reversed(getattr(plugins.hook, hook).get_hookimpls())
+            self._calls[hook] = tuple(_bind(impl, sections.get(impl.plugin_name, {})) for impl in impls)
+
+    def has(self, hook: str) -> bool:
+        return bool(self._calls[hook])
+
+    def plugins(self, hook: str) -> tuple[str, ...]:
+        """Who has this hook, in the order they are called."""
+        return tuple(call.plugin for call in self._calls[hook])
+
+    async def first(self, hook: str, ctx: RequestContext, expected: type, **more: Any) -> Any:
+        """The first answer that is not None, or None. Raises: PluginFault if it isn't of the expected type."""
+        for call in self._calls[hook]:
+            answer = await self._call(hook, call, ctx, more)
+            if answer is not None:
+                if not isinstance(answer, expected):
+                    raise self._junk(hook, call, answer, expected.__name__)
+                return answer
+        return None
+
+    async def every(self, hook: str, ctx: RequestContext) -> None:
+        """Ask everyone; whoever objects raises."""
+        for call in self._calls[hook]:
+            await self._call(hook, call, ctx, {})
+
+    async def holds(self, ctx: RequestContext, taken: list[Any]) -> None:
+        """Append every plugin's Hold to `taken`, which tells the caller what to void if one of them refuses."""
+        for call in self._calls["reserve"]:
+            hold = await self._call("reserve", call, ctx, {})
+            if hold is None:
+                continue
+            if not (callable(getattr(hold, "settle", None)) and callable(getattr(hold, "void", None))):
+                raise self._junk("reserve", call, hold, "Hold with settle(charge) and void()")
+            taken.append(hold)
+
+    async def fold(self, hook: str, ctx: RequestContext, name: str, value: Any, expected: type | tuple[type, ...]) -> Any:
+        """Each plugin gets the last one's answer under `name`; None leaves it as it is."""
+        for call in self._calls[hook]:
+            answer = await self._call(hook, call, ctx, {name: value})
+            if answer is not None:
+                if not isinstance(answer, expected):
+                    raise self._junk(hook, call, answer, f"value for {name}")
+                value = answer
+        return value
+
+    async def notify(self, hook: str, ctx: RequestContext, **more: Any) -> None:
+        """Tell everyone; a fault is reported and goes no further."""
+        for call in self._calls[hook]:
+            try:
+                await self._call(hook, call, ctx, more)
+            except Exception as error:
+                if not isinstance(error, PluginFault):
+                    self._report(call.plugin, hook, error)
+
+    async def _call(self, hook: str, call: Call, ctx: RequestContext, more: Mapping[str, Any]) -> Any:
+        arguments = dict(call.bound)
+        for name in call.wants:
+            arguments[name] = ctx if name == "ctx" else more[name]
+        started = time.perf_counter_ns()
+        try:
+            answer = call.function(**arguments)
+            if inspect.isawaitable(answer):
+                answer = await answer
+            return answer
+        except GatewayError:
+            raise
+        except Exception as error:
+            self._report(call.plugin, hook, error)
+            raise _fault(call.plugin, hook, f"failed in {hook}") from error
+        finally:
+            ctx.timeline.hooks_ns.append((call.plugin, hook, time.perf_counter_ns() - started))
+
+    def _junk(self, hook: str, call: Call, answer: object, expected: str) -> PluginFault:
+        fault = _fault(call.plugin, hook, f"answered {hook} with {type(answer).__name__} where {expected} was expected")
+        self._report(call.plugin, hook, fault)
+        return fault
+
+
+def _fault(plugin: str, hook: str, what: str) -> PluginFault:
+    return PluginFault(f"Plugin {plugin!r} {what}.", param=plugin)
+
+
+def _bind(impl: pluggy.HookImpl, section: Any) -> Call:
+    wants = tuple(name for name in impl.argnames if name != "config")
+    bound = {"config": section} if "config" in impl.argnames else {}
+    return Call(impl.plugin_name, impl.function, wants, bound)

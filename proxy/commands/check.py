@@ -1,0 +1,70 @@
+"""`paifang check` and `schema`: what gateway.yaml says, and what it may say."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from proxy.commands.shared import CONFIG, BadNews, ConfigOption, JsonOption, print_json
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("check", epilog="Example: paifang check --live")(_check)
+    app.command("schema", epilog="Example: paifang schema > gateway.schema.json")(_schema)
+
+
+def _check(
+    config: ConfigOption = CONFIG,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also call each provider once with the cheapest request; costs a few tokens.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read gateway.yaml and say everything that is wrong in it.
+
+    Exit status 2 if anything is; with --live 1 if a provider refuses.
+    """
+    from proxy.boot import compile_loaded, load
+
+    loaded = load(config, os.environ)
+    snapshot = compile_loaded(loaded)
+    probes: list[dict[str, Any]] = []
+    if live:
+        from proxy.probe import probe_all
+
+        probes = [asdict(probe) for probe in asyncio.run(probe_all(snapshot))]
+    if as_json:
+        print_json({"notices": list(snapshot.notices), "providers": probes})
+    else:
+        serving = sum(snapshot.routes.values())
+        typer.echo(
+            f"{config} is valid: {len(snapshot.models)} models, {serving} of {len(snapshot.routes)} routes serve, "
+            f"plugins {', '.join(loaded.registry.names) or 'none'}"
+        )
+        for notice in snapshot.notices:
+            typer.echo(f"note: {notice}")
+        for probe in probes:
+            typer.echo(f"provider {probe['provider']}: {probe['result']}: {probe['message']}")
+            if probe["upstream"]:
+                typer.echo(f"    it said {' '.join(f'{name} {value}' for name, value in probe['upstream'].items())}")
+    if failed := [probe["provider"] for probe in probes if probe["result"] == "refused"]:
+        raise BadNews(f"not every provider answers: {', '.join(failed)}")
+
+
+def _schema(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="Its plugin files are described, too.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Print the JSON Schema of gateway.yaml for editors, with the installed plugins and adapters."""
+    from proxy.boot import load
+    from proxy.registry import Registry
+    from proxy.schema import schema_text
+
+    registry = Registry(None, Path()) if config is None else load(config, os.environ).registry
+    typer.echo(schema_text(registry), nl=False)

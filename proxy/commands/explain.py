@@ -1,0 +1,76 @@
+"""`paifang explain`: the steps and routes of a request, without calling anyone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from proxy.commands.shared import CONFIG, BadNews, ConfigOption, JsonOption, ask, cell, print_json, print_rows
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("explain", epilog="Example: paifang explain doubao-seed --key ci --body request.json")(_explain)
+
+
+def _explain(
+    model: Annotated[str, typer.Argument(help="A model or an alias, as a client would ask for it.")],
+    config: ConfigOption = CONFIG,
+    key: Annotated[str | None, typer.Option(help="A key's name; left out: a key without limits.")] = None,
+    body: Annotated[
+        Path | None, typer.Option(help="A file with the request's JSON; shows what would be sent upstream.", metavar="FILE")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what would happen to a request now: each step of the chain, and the routes in the order to try them.
+
+    Exit status 1 if the request would be refused.
+    """
+    question: dict[str, Any] = {"model": model, "key": key}
+    if body is not None:
+        question["body"] = _read(body)
+    answer = ask(config, "POST", "explain", question)
+    if as_json:
+        print_json(answer)
+    else:
+        _print(answer, with_request=body is not None)
+    if refusal := answer["refusal"]:
+        raise BadNews(f"refused with {refusal['status']} {refusal['code']} at {refusal['stage']}: {refusal['message']}")
+
+
+def _read(file: Path) -> Any:
+    try:
+        content = json.loads(file.read_bytes())
+    except OSError as error:
+        raise typer.BadParameter(f"{file} can't be read: {error.strerror}") from None
+    except ValueError as error:
+        raise typer.BadParameter(f"{file} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise typer.BadParameter(f"{file} must hold a JSON object")
+    return content
+
+
+def _print(answer: dict[str, Any], *, with_request: bool) -> None:
+    for step in answer["steps"]:
+        plugins = f" [{cell(step['plugins'])}]" if step["plugins"] else ""
+        typer.echo(f"{step['stage']}{plugins}: {step['result']}")
+    if answer["routes"]:
+        typer.echo("")
+        numbered = [
+            {"try": number if number <= answer["attempts"] else None, **route}
+            for number, route in enumerate(answer["routes"], 1)
+        ]
+        print_rows(("try", "route", "model", "adapter", "provider", "upstream_model", "price"), numbered)
+    for rest in answer["resting"]:
+        typer.echo(f"rests: {rest['model']}/{rest['route']}: {rest['reason']}")
+    request = answer["request"]
+    if with_request and request is not None:
+        typer.echo(f"\n{request['method']} {request['url']}")
+        for name, value in request["headers"].items():
+            typer.echo(f"{name}: {value}")
+        typer.echo("")
+        print_json(request["body"])
+    elif with_request and answer["routes"]:
+        typer.echo("\nnothing is sent: the first route answers by itself")

@@ -1,0 +1,39 @@
+"""`paifang models`, `routes` and `plugins`: what gateway.yaml amounts to."""
+
+from __future__ import annotations
+
+import typer
+
+from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("models", epilog="Example: paifang models --json")(_models)
+    app.command("routes", epilog="Example: paifang routes")(_routes)
+    app.command("plugins", epilog="Example: paifang plugins")(_plugins)
+
+
+def _models(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """List the models that clients may ask for, with their prices and the routes that serve them now."""
+    answer = ask(config, "GET", "models")
+    if as_json:
+        return print_json(answer)
+    columns = ("name", "family", "aliases", "context_tokens", "max_output_tokens", "price", "routes", "fallbacks")
+    print_rows(columns, answer["models"])
+
+
+def _routes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """List every route, whether it serves now and, if not, why."""
+    answer = ask(config, "GET", "routes")
+    if as_json:
+        return print_json(answer)
+    columns = ("model", "route", "provider", "adapter", "upstream_model", "priority", "weight", "state", "reason")
+    print_rows(columns, answer["routes"])
+
+
+def _plugins(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
+    """List the plugins: those of the chain in their order, then those that are installed and off."""
+    answer = ask(config, "GET", "plugins")
+    if as_json:
+        return print_json(answer)
+    print_rows(("name", "listed", "hooks"), answer["plugins"])

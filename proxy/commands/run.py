@@ -1,0 +1,86 @@
+"""Running a command: what it raises → one line on standard error and an exit status.
+
+0   done
+1   the answer is bad news
+2   wrong usage or configuration, or the command could not do its work
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from proxy.commands import NAMES, application
+from proxy.commands.shared import CONFIG, BadNews
+from proxy.errors import ConfigError, GatewayError
+
+DEBUG = "PAIFANG_DEBUG"
+"""Set in the environment, it lets a traceback through."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Returns the exit status."""
+    # The libraries that a command imports may warn; warnings are for their authors.
+    try:
+        application(_plugin_commands(arguments))(args=list(arguments), prog_name="paifang")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except BadNews as news:
+        return _tell(str(news), 1)
+    except (ConfigError, GatewayError) as error:
+        return _tell(str(error), 2)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        return _unexpected(error)
+    return 0
+
+
+def _unexpected(error: Exception) -> int:
+    from proxy.control import AdminRefusal, ControlError
+    from proxy.serve import ServeError
+    from proxy.storage.sqlite import StoreError
+
+    if isinstance(error, (AdminRefusal, ControlError, ServeError, StoreError)):
+        return _tell(str(error), 2)
+    if os.environ.get(DEBUG):
+        raise error
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    return _tell(f"paifang failed unexpectedly ({told}); {DEBUG}=1 shows where, please report it", 2)
+
+
+def _tell(text: str, status: int) -> int:
+    print(text, file=sys.stderr)  # noqa: T201
+    return status
+
+
+def _plugin_commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """What the plugins of gateway.yaml add; looked up only where it can make a difference."""
+    words = [argument for argument in arguments if not argument.startswith("-")]
+    if (words and words[0] in NAMES) or "--version" in arguments:
+        return {}
+    file = _config_of(arguments)
+    if not file.is_file():
+        return {}
+    from proxy.boot import load
+
+    commands: dict[str, Callable[..., Any]] = {}
+    try:
+        registry = load(file, os.environ).registry
+    except ConfigError:
+        return {}
+    for impl in reversed(registry.manager.hook.register_commands.get_hookimpls()):
+        impl.function(commands.__setitem__)
+    return commands
+
+
+def _config_of(arguments: Sequence[str]) -> Path:
+    for position, argument in enumerate(arguments):
+        if argument in ("-c", "--config") and position + 1 < len(arguments):
+            return Path(arguments[position + 1])
+        if argument.startswith("--config="):
+            return Path(argument.removeprefix("--config="))
+    return CONFIG

@@ -1,0 +1,231 @@
+"""gateway.yaml → Config, with every problem of the file at once.
+
+parse    reads text, environment and the names of the plugins: which keys are allowed depends on them
+build    checks all of it with what those plugins and their adapters contribute
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from proxy.adapter import NoOptions
+from proxy.config import BUILT_IN_PLUGINS, Config, PluginEntry, PluginLoadError, ProviderConfig, Sections
+from proxy.configchecks import cross_check
+from proxy.configtypes import did_you_mean
+from proxy.configwords import found, inexact, problems_of
+from proxy.environment import environment_beside, expand
+from proxy.errors import ConfigError, Problem
+from proxy.yamltext import LARGEST_FILE_CHARACTERS, Document, Place, read, render_path
+
+_PROVIDER_KEYS = frozenset(ProviderConfig.model_fields) - {"options"}
+_MAY_BE_NULL = frozenset(Config.model_fields) - {"providers", "models", "plugins"}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginListing:
+    """An entry of `plugins:` as the file has it. options: None where it has none."""
+
+    name: str
+    options: Any
+    at: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A file that was read, before anybody else had a say."""
+
+    path: Path
+    document: Document
+    data: dict[str, Any]
+    """Environment expanded."""
+    plugins: tuple[PluginListing, ...] | None
+    """None: `plugins:` is left out."""
+    problems: tuple[Problem, ...]
+
+    @property
+    def plugin_names(self) -> list[str] | None:
+        return None if self.plugins is None else [listing.name for listing in self.plugins]
+
+
+def load(
+    path: Path,
+    environ: Mapping[str, str],
+    sections_for: Callable[[Sequence[str] | None, Path], Sections],
+) -> Config:
+    """Read a gateway.yaml.
+
+    Args: sections_for: from the names in `plugins:` (None: left out) and the file's folder to what they contribute.
+    Raises: ConfigError: with every problem, by line.
+    """
+    parsed = parse(path, environ)
+    try:
+        sections = sections_for(parsed.plugin_names, path.parent)
+    except PluginLoadError as error:
+        place = parsed.document.key_place(("plugins",))
+        raise ConfigError(str(path), _in_order([*parsed.problems, Problem("plugins", str(error), *place)])) from error
+    return build(parsed, sections)
+
+
+def parse(path: Path, environ: Mapping[str, str]) -> Parsed:
+    """Read the text, expand the environment, list the plugins.
+
+    Raises: ConfigError: there is no such file, or it can't be read as YAML at all.
+    """
+    document = read(_text_of(path), str(path))
+    problems = list(document.problems)
+    try:
+        environment: Mapping[str, str] = environment_beside(path, environ)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        problems.append(Problem("", f"the file .env beside it can't be read: {reason}"))
+        environment = environ
+    data, unexpanded = expand(document, environment)
+    problems += unexpanded
+    if not isinstance(data, dict):
+        if data is not None:
+            message = f"found {found(data)}, expected a mapping with providers, models and others"
+            problems.append(Problem("", message, *document.place(())))
+        data = {}
+    plugins, unlisted = _listings(data, document)
+    return Parsed(path, document, data, plugins, (*problems, *unlisted))
+
+
+def build(parsed: Parsed, sections: Sections) -> Config:
+    """Check the whole file.
+
+    Raises: ConfigError: with every problem of both steps, by line.
+    """
+    document, data = parsed.document, parsed.data
+    problems = list(parsed.problems)
+    raw = {key: value for key, value in data.items() if value is not None or key not in _MAY_BE_NULL}
+    if parsed.plugins is not None:
+        raw["plugins"] = [_entry(listing, parsed, sections, problems) for listing in parsed.plugins]
+    if isinstance(raw.get("providers"), dict):
+        raw["providers"] = {
+            name: _provider(("providers", name), provider, parsed, sections, problems)
+            for name, provider in raw["providers"].items()
+        }
+    config = None
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        problems += problems_of(error, Config, data, document)
+    problems += cross_check(data, document, sections, parsed.plugin_names)
+    if problems or config is None:
+        raise ConfigError(str(parsed.path), _in_order(problems))
+    return config
+
+
+def _text_of(path: Path) -> str:
+    try:
+        content = path.read_bytes()[: 4 * LARGEST_FILE_CHARACTERS + 1]
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        message = "there is no such file: name another with --config, or copy the gateway.yaml that comes with Paifang"
+    except IsADirectoryError:
+        message = "this is a folder: name the file in it"
+    except OSError as error:
+        message = f"the file can't be read: {error.strerror}"
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        column = error.start - content.rfind(b"\n", 0, error.start)
+        problem = Problem("", "this is not UTF-8: save the file in that encoding", line, column)
+        raise ConfigError(str(path), [problem]) from None
+    raise ConfigError(str(path), [Problem("", message)])
+
+
+def _listings(data: dict[str, Any], document: Document) -> tuple[tuple[PluginListing, ...] | None, list[Problem]]:
+    """The entries of `plugins:`, and what is wrong with their shape."""
+    if "plugins" not in data:
+        return None, []
+    problems: list[Problem] = []
+    listings: list[PluginListing] = []
+    entries = data["plugins"]
+    if not isinstance(entries, list):
+        message = f"found {found(entries)}, expected a list of plugins; left out, the built-in ones run; []: none"
+        return (), [Problem("plugins", message, *document.key_place(("plugins",)))]
+    for index, entry in enumerate(entries):
+        at: Place = ("plugins", index)
+        if isinstance(entry, str) and entry:
+            listing = PluginListing(entry, None, at)
+        elif isinstance(entry, dict) and len(entry) == 1:
+            name, options = next(iter(entry.items()))
+            listing = PluginListing(name, options, (*at, name))
+        else:
+            message = f'found {found(entry)}, expected "- name" or "- name: {{option: value}}"'
+            problems.append(Problem(render_path(at), message, *document.place(at)))
+            continue
+        if any(other.name == listing.name for other in listings):
+            message = f'the plugin "{listing.name}" is listed twice: remove one'
+            problems.append(Problem(render_path(at), message, *document.place(at)))
+            continue
+        listings.append(listing)
+    return tuple(listings), problems
+
+
+def _entry(listing: PluginListing, parsed: Parsed, sections: Sections, problems: list[Problem]) -> PluginEntry:
+    """The entry with its options checked; complaints go to `problems`."""
+    name, options = listing.name, listing.options
+    path, place = render_path(listing.at), parsed.document.key_place(listing.at)
+    try:
+        model = sections.plugin_model(name)
+    except LookupError:
+        nearest = did_you_mean(name, sections.plugin_names())
+        known = nearest or f": expected one of {', '.join(sections.plugin_names())}, or the path of a .py file"
+        problems.append(Problem(path, f'no plugin is called "{name}"{known}', *place))
+        return PluginEntry(name=name)
+    except PluginLoadError as error:
+        problems.append(Problem(path, str(error), *place))
+        return PluginEntry(name=name)
+    if options is not None and not isinstance(options, dict):
+        problems.append(Problem(path, f"found {found(options)}, expected a mapping of options", *place))
+    elif model is not None:
+        return PluginEntry(name=name, options=_options(model, options or {}, listing.at, parsed, problems))
+    elif options and name in BUILT_IN_PLUGINS:
+        problems.append(Problem(path, f'the plugin "{name}" has no options: remove them', *place))
+    return PluginEntry(name=name, options=options or {})
+
+
+def _provider(at: Place, section: Any, parsed: Parsed, sections: Sections, problems: list[Problem]) -> Any:
+    """The provider's section with its adapter's keys gathered under `options`; complaints go to `problems`."""
+    if not isinstance(section, dict):
+        return section
+    known = {key: value for key, value in section.items() if key in _PROVIDER_KEYS}
+    named = section.get("adapter")
+    adapter = sections.adapter(named) if isinstance(named, str) else None
+    if adapter is None:
+        return known
+    rest = {key: value for key, value in section.items() if key not in _PROVIDER_KEYS}
+    return {**known, "options": _options(adapter.options, rest, at, parsed, problems, also=_PROVIDER_KEYS)}
+
+
+def _options(
+    model: type[BaseModel],
+    raw: dict[str, Any],
+    at: Place,
+    parsed: Parsed,
+    problems: list[Problem],
+    also: frozenset[str] = frozenset(),
+) -> BaseModel:
+    """A plugin's or adapter's own model of its keys. A model that says nothing of unknown keys forbids them."""
+    extra: Literal["forbid"] | None = None if model.model_config.get("extra") else "forbid"
+    try:
+        made = model.model_validate(raw, extra=extra)
+    except ValidationError as error:
+        problems.extend(problems_of(error, model, parsed.data, parsed.document, at, also))
+        wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
+        right = {key: value for key, value in raw.items() if key not in wrong}
+        return _options(model, right, at, parsed, problems, also) if len(right) < len(raw) else NoOptions()
+    for path, message in inexact(raw, made, at):
+        problems.append(Problem(render_path(path), message, *parsed.document.place(path)))
+    return made
+
+
+def _in_order(problems: Sequence[Problem]) -> list[Problem]:
+    """By place in the file; of two of the same text at the same place, one."""
+    return sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column))

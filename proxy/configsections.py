@@ -1,0 +1,141 @@
+"""The sections of gateway.yaml that are about the gateway itself; config.py has providers, models, keys and plugins."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from proxy.configtypes import (
+    Amount,
+    Count,
+    Date,
+    EmptyIsNone,
+    ExchangeRate,
+    Listen,
+    Name,
+    Seconds,
+    Text,
+    whole,
+    wrong,
+)
+from proxy.secret import Secret
+
+OnDisconnect = Literal["cancel", "drain", "finish"]
+OptionalCount = Annotated[Count | None, EmptyIsNone]
+OptionalAmount = Annotated[Amount | None, EmptyIsNone]
+OptionalSeconds = Annotated[Seconds | None, EmptyIsNone]
+OptionalSecret = Annotated[Secret | None, EmptyIsNone]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerConfig(Section):
+    """Where Paifang listens."""
+
+    host: Name = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every network.")
+    port: Annotated[int, *whole(0, 65535)] = Field(8080, description="Port to listen on; 0: any free one.")
+    workers: Annotated[int, *whole(0, 1024)] = Field(1, description="Processes; 0: one per core.")
+    max_body_bytes: Count = Field(20_971_520, description="Largest request body that is read.")
+    drain_timeout_s: Seconds = Field(30, description="Seconds that running answers get at shutdown.")
+
+
+class StoreConfig(Section):
+    """Where keys, budgets and usage are kept."""
+
+    url: Text = Field(
+        "sqlite:///paifang.db",
+        description="sqlite:///file, relative to this file, or postgresql://user:password@host/database.",
+        repr=False,
+    )
+    durability: Literal["power", "process"] = Field(
+        "power", description="power: spend survives power loss (fsync); process: it survives a killed process."
+    )
+    retention_days: Count = Field(400, description="Days that usage rows are kept; ledger entries stay.")
+
+    @field_validator("url")
+    @classmethod
+    def _known_store(cls, value: str) -> str:
+        if not re.match(r"sqlite:///.|postgresql://.", value):
+            raise wrong("found no store of that kind, expected sqlite:///file or postgresql://user:password@host/db")
+        return value
+
+
+class RedisConfig(Section):
+    """Shared rate limits of several replicas."""
+
+    url: OptionalSecret = Field(None, description="redis://host:6379/0; null: limits are kept in the process.")
+
+
+class AdminConfig(Section):
+    """The admin API over TCP."""
+
+    token: Secret = Field(Secret(""), description="Bearer token of the admin API; empty: none over TCP.")
+
+
+class PartialTimeouts(Section):
+    """Timeouts that differ from those around; seconds."""
+
+    connect_s: OptionalSeconds = Field(None, description="Until the connection stands.")
+    first_byte_s: OptionalSeconds = Field(None, description="Until the first byte of a stream.")
+    idle_s: OptionalSeconds = Field(None, description="Between two pieces of a stream.")
+    total_s: OptionalSeconds = Field(None, description="Until the end of the answer.")
+
+
+class TimeoutsConfig(Section):
+    """How long a provider may take; seconds."""
+
+    connect_s: Seconds = Field(5, description="Until the connection stands.")
+    first_byte_s: Seconds = Field(120, description="Until the first byte of a stream.")
+    idle_s: Seconds = Field(120, description="Between two pieces of a stream.")
+    total_s: Seconds = Field(1800, description="Until the end of the answer.")
+
+
+class RetryConfig(Section):
+    """How often a request is tried."""
+
+    attempts: Annotated[int, *whole(1, 3)] = Field(3, description="Attempts at most, over all routes.")
+
+
+class DefaultsConfig(Section):
+    """What holds where a provider or a route says nothing else."""
+
+    timeouts: TimeoutsConfig = Field(TimeoutsConfig(), description="How long a provider may take.")
+    retry: RetryConfig = Field(RetryConfig(), description="How often a request is tried.")
+    on_disconnect: OnDisconnect = Field(
+        "cancel",
+        description="When the client hangs up: cancel the provider's answer, drain it for a while, or finish it.",
+    )
+
+
+class ExchangeRateConfig(Section):
+    """What one unit of a currency is worth."""
+
+    usd: ExchangeRate = Field(description="USD for one unit of the currency.")
+    date: Date = Field(description="The day this rate is of, such as 2026-11-20.")
+
+
+class BudgetConfig(Section):
+    """What may be spent in a window of time."""
+
+    daily_usd: OptionalAmount = Field(None, description="USD a day; left out: no limit.")
+    monthly_usd: OptionalAmount = Field(None, description="USD a month; left out: no limit.")
+
+
+class MetricsConfig(Section):
+    """Where metrics are served."""
+
+    listen: Annotated[Listen | None, EmptyIsNone] = Field(
+        None, description='"host:port" of a listener for /metrics alone; left out: beside the API.'
+    )
+
+
+class LimitsConfig(Section):
+    """How much may pass; what is left out is not limited."""
+
+    requests_per_minute: OptionalCount = Field(None, description="Requests in a minute.")
+    tokens_per_minute: OptionalCount = Field(None, description="Tokens in a minute, input and output.")
+    concurrent: OptionalCount = Field(None, description="Requests at once.")

@@ -1,0 +1,150 @@
+"""The control socket: how commands reach the gateway of their gateway.yaml, running or not.
+
+A running gateway serves the admin API on a Unix socket beside its store. Where none answers, `connect` opens the gateway in
+this process, for as long as the command takes, and serves the same API on a socket of its own: a command knows one way only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from proxy.boot import load, store_url
+from proxy.config import Config
+from proxy.storage.sqlite import OwnerError
+
+if TYPE_CHECKING:
+    from proxy.gateway import Gateway
+
+LONGEST_SOCKET_PATH_BYTES = 100
+"""AF_UNIX ends at 104 bytes on macOS and at 108 on Linux."""
+OWNER_WAIT_S = 5.0
+"""For another command, which has the store to itself for a moment."""
+
+
+class ControlError(Exception):
+    """The gateway can't be reached. The message is one line: what, where, and the remedy."""
+
+
+class AdminRefusal(Exception):
+    """The admin API refused. The message is its own."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Caller:
+    """The admin API of a gateway."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def call(self, method: str, path: str, json: Any = None, **query: str) -> Any:
+        """Ask for `/admin/v1/{path}`. Returns the JSON of the answer. Raises: AdminRefusal, ControlError."""
+        try:
+            async with self._session.request(method, f"/admin/v1/{path}", json=json, params=query) as response:
+                answer = await response.json()
+        except aiohttp.ClientError as error:
+            raise ControlError(f"the gateway went away in the middle ({error}); try again") from error
+        if response.status >= 400:
+            told = answer["error"]
+            raise AdminRefusal(response.status, told["code"], told["message"])
+        return answer
+
+
+def control_socket(file: Path, config: Config) -> Path:
+    """Where a gateway on this configuration listens for commands.
+
+    Beside the SQLite file or, with another store, beside gateway.yaml; where that path is too long for a socket, in a
+    folder of this user's alone under the temporary one. Raises: ControlError: that folder is not this user's alone.
+    """
+    url = store_url(config.store.url, file)
+    in_file = url.startswith("sqlite:///") and ":memory:" not in url
+    owner = Path(url.removeprefix("sqlite:///")) if in_file else file
+    path = Path(f"{owner.resolve()}.sock")
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH_BYTES:
+        return path
+    folder = _private_folder(Path(tempfile.gettempdir()) / f"paifang-{os.getuid()}")
+    return folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.sock"
+
+
+def _private_folder(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise ControlError(f"{folder} is not a folder of this user's alone; remove it, or set TMPDIR to another place")
+    return folder
+
+
+async def answers(path: Path) -> bool:
+    """Whether a gateway listens on this control socket. Raises: ControlError: it is not this user's."""
+    try:
+        _, writer = await asyncio.open_unix_connection(path)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        return False
+    except PermissionError:
+        raise ControlError(f"the gateway at {path} runs as another user; run this command as that user") from None
+    writer.close()
+    return True
+
+
+@asynccontextmanager
+async def at(path: Path) -> AsyncIterator[Caller]:
+    """The admin API on this socket."""
+    timeout = aiohttp.ClientTimeout(total=None)
+    connector = aiohttp.UnixConnector(str(path))
+    async with aiohttp.ClientSession("http://paifang", connector=connector, timeout=timeout) as session:
+        yield Caller(session)
+
+
+@asynccontextmanager
+async def connect(file: Path, environ: Mapping[str, str]) -> AsyncIterator[Caller]:
+    """The admin API of the gateway on this file: of the one that runs, else of one that lives as long as this context.
+
+    Raises: ConfigError, StoreError, ControlError.
+    """
+    loaded = await asyncio.to_thread(load, file, environ)
+    path = await asyncio.to_thread(control_socket, file, loaded.config)
+    gateway = await _open_unless_running(path, file, environ)
+    if gateway is None:
+        async with at(path) as caller:
+            yield caller
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="paifang-") as folder:
+            own = Path(folder) / "control.sock"
+            await gateway.listen_control(own)
+            async with at(own) as caller:
+                yield caller
+    finally:
+        await gateway.close()
+
+
+async def _open_unless_running(path: Path, file: Path, environ: Mapping[str, str]) -> Gateway | None:
+    if await answers(path):
+        return None
+    # Only commands that find no gateway pay for importing one.
+    from proxy.gateway import Gateway
+
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + OWNER_WAIT_S
+    while True:
+        try:
+            return await Gateway.open(file, environ)
+        except OwnerError:
+            if loop.time() > deadline_s:
+                raise
+        await asyncio.sleep(0.1)
+        if await answers(path):
+            return None

@@ -1,0 +1,146 @@
+"""The public endpoints over aiohttp: chat, models, health. Headers and bodies in, the pipeline's replies out."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Callable
+
+from aiohttp import hdrs, web
+
+from proxy.app import App
+from proxy.chat import ChatRequest
+from proxy.context import Principal, RequestContext
+from proxy.endpoints import chat as chat_endpoint
+from proxy.endpoints import models as models_endpoint
+from proxy.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeout, Unauthenticated, UnsupportedMediaType
+from proxy.jsontext import dumps
+from proxy.pipeline import Pipeline
+from proxy.server import Route, error_response
+from proxy.streaming import JsonReply, Reply, StreamReply
+
+BODY_TIMEOUT_S = 60
+PARSE_ON_LOOP_BYTES = 262_144
+"""A larger body is parsed in a thread, so that other streams are not held up."""
+_CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class PublicEndpoints:
+    """What clients of OpenAI's API call."""
+
+    def __init__(self, app: App, pipeline: Pipeline, not_ready: Callable[[], str | None]) -> None:
+        """not_ready: says why the gateway should get no new requests, None if it may."""
+        self._app = app
+        self._pipeline = pipeline
+        self._not_ready = not_ready
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("POST", "/v1/chat/completions", self.chat),
+            Route("GET", "/v1/models", self.models),
+            Route("GET", "/v1/models/{id:.+}", self.model),
+            Route("GET", "/healthz", self.healthz),
+            Route("GET", "/readyz", self.readyz),
+        ]
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        ctx = self._context(request, "/v1/chat/completions")
+
+        async def read() -> ChatRequest:
+            raw = await read_json(request, ctx.snapshot.config.server.max_body_bytes)
+            if len(raw) > PARSE_ON_LOOP_BYTES:
+                return await asyncio.to_thread(chat_endpoint.parse, raw)
+            return chat_endpoint.parse(raw)
+
+        def reply_to(chat: ChatRequest | None) -> Reply:
+            name, created = f"chatcmpl-{ctx.request_id[4:]}", ctx.received_ns // 1_000_000_000
+            if chat is not None and chat.stream:
+                return StreamReply(request, chat, name, created)
+            return JsonReply(request, chat, name, created)
+
+        reply = await self._pipeline.answer(ctx, read, reply_to)
+        if reply.response is None:
+            raise ConnectionResetError("the client left before it was answered")
+        return reply.response
+
+    async def models(self, request: web.Request) -> web.StreamResponse:
+        ctx = self._context(request, "/v1/models")
+        try:
+            principal = await self._principal(ctx)
+            body = models_endpoint.listing(ctx.snapshot, principal)
+        except GatewayError as error:
+            return error_response(error, _ids(ctx))
+        return web.Response(body=dumps(body), content_type="application/json", headers=_ids(ctx))
+
+    async def model(self, request: web.Request) -> web.StreamResponse:
+        ctx = self._context(request, "/v1/models")
+        try:
+            principal = await self._principal(ctx)
+            body = models_endpoint.one(ctx.snapshot, principal, request.match_info["id"])
+        except GatewayError as error:
+            return error_response(error, _ids(ctx))
+        return web.Response(body=dumps(body), content_type="application/json", headers=_ids(ctx))
+
+    async def healthz(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"status": "ok"})
+
+    async def readyz(self, request: web.Request) -> web.StreamResponse:
+        reason = self._not_ready()
+        if reason is not None:
+            return web.json_response({"status": "unavailable", "reason": reason}, status=503)
+        return web.json_response({"status": "ok"})
+
+    def _context(self, request: web.Request, endpoint: str) -> RequestContext:
+        now_ns = self._app.clock.now_ns()
+        client_id = request.headers.get("x-client-request-id", "")
+        return RequestContext(
+            # Time first: rows that are written together lie together.
+            request_id=f"req_{now_ns // 1_000_000:012x}{secrets.token_hex(10)}",
+            client_request_id=client_id if _CLIENT_ID.fullmatch(client_id) else "",
+            snapshot=self._app.current(),
+            received_ns=now_ns,
+            client_ip=request.remote or "",
+            headers=request.headers,
+            endpoint=endpoint,
+        )
+
+    async def _principal(self, ctx: RequestContext) -> Principal:
+        principal: Principal | None = await ctx.snapshot.chain.first("authenticate", ctx, Principal)
+        if principal is None:
+            raise Unauthenticated("No API key was given. Send it as `Authorization: Bearer sk-…`.")
+        return principal
+
+
+async def read_json(request: web.Request, max_bytes: int) -> bytes:
+    """The body, checked for size, type, encoding and pace before and while it is read.
+
+    Raises: UnsupportedMediaType, PayloadTooLarge, RequestTimeout, BadRequest.
+    """
+    if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+        raise UnsupportedMediaType("The body must not be compressed: leave Content-Encoding out.")
+    if hdrs.CONTENT_TYPE in request.headers:
+        kind = request.content_type
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise UnsupportedMediaType("The body must be JSON: send `Content-Type: application/json`.")
+        if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+            raise UnsupportedMediaType("The body must be UTF-8.")
+    too_large = PayloadTooLarge(f"The body is larger than {max_bytes} bytes.")
+    if (request.content_length or 0) > max_bytes:
+        raise too_large
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except TimeoutError:
+        raise RequestTimeout(f"The body did not arrive within {BODY_TIMEOUT_S} s.") from None
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+    except web.RequestPayloadError:
+        raise BadRequest("The body broke off in the middle.", code="invalid_json") from None
+
+
+def _ids(ctx: RequestContext) -> dict[str, str]:
+    headers = {"x-request-id": ctx.request_id}
+    if ctx.client_request_id:
+        headers["x-client-request-id"] = ctx.client_request_id
+    return headers

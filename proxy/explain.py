@@ -1,0 +1,167 @@
+"""What would happen to a request, without calling anyone: the steps and the routes that live traffic would take now.
+
+It runs the pipeline's own code, up to the budget: what the request would hold is told, but nothing is held, because even a
+hold of a moment could refuse somebody's real request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from proxy.adapter import Send
+from proxy.app import App
+from proxy.bound import cost_bound
+from proxy.chat import ChatRequest
+from proxy.context import Principal, RequestContext, Target
+from proxy.endpoints import chat as chat_endpoint
+from proxy.errors import GatewayError, NotFound
+from proxy.jsontext import dumps
+from proxy.money import Price, nano_to_usd
+from proxy.pipeline import Pipeline, transformed
+from proxy.secret import Secret
+from proxy.snapshot import ModelEntry, Snapshot
+from proxy.storage.keys import KeyRecord
+from proxy.upstream import AiohttpTransport
+
+QUESTION: Mapping[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
+MASK = Secret("*****")
+
+
+@dataclass(slots=True)
+class Explanation:
+    """As far as the request came."""
+
+    model: str
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    """{"stage", "plugins", "result"} in the order of the chain."""
+    refusal: dict[str, Any] | None = None
+    """{"stage", "status", "code", "message"} if it would be refused."""
+    routes: list[dict[str, Any]] = field(default_factory=list)
+    """In the order to try; those beyond `attempts` never are."""
+    resting: list[dict[str, Any]] = field(default_factory=list)
+    """Routes that don't serve, and why."""
+    attempts: int = 0
+    request: dict[str, Any] | None = None
+    """What would be sent to the first route, credentials masked; None: it answers by itself."""
+
+
+class Explainer:
+    """Answers `paifang explain` for one gateway."""
+
+    def __init__(self, app: App, pipeline: Pipeline, transport: AiohttpTransport) -> None:
+        self._app = app
+        self._pipeline = pipeline
+        self._transport = transport
+
+    async def explain(self, model: str, key: str | None, body: Mapping[str, Any] | None) -> Explanation:
+        """key: a key's name; None: a key without limits. body: a chat request; its model is replaced.
+
+        Raises: NotFound: no such key. Everything else that goes wrong is part of the answer.
+        """
+        snapshot = self._app.current()
+        record = None if key is None else find_key(snapshot, self._app, key)
+        answer = Explanation(model=model, attempts=snapshot.config.defaults.retry.attempts)
+        ctx = RequestContext(
+            request_id="req_explain", snapshot=snapshot, received_ns=self._app.clock.now_ns(), headers={}
+        )
+        stage = "auth"
+        try:
+            ctx = replace(ctx, principal=self._principal(record, ctx))
+            _step(answer, ctx, stage, "authenticate", _scope(ctx.principal, record))
+            stage = "request"
+            chat = chat_endpoint.parse(dumps({**(body or QUESTION), "model": model}))
+            entry = snapshot.model(model)
+            answer.model = entry.name
+            answer.resting = _resting(snapshot, entry)
+            alias = f"the alias {model} of " if model != entry.name else ""
+            answer.steps.append({"stage": stage, "plugins": [], "result": f"{alias}{entry.name}, family {entry.family}"})
+            stage = "scope"
+            ctx = await self._pipeline.admit(ctx, chat, entry)
+            _step(answer, ctx, stage, "authorize", f"allowed; {len(ctx.candidates)} candidates")
+            stage = "budget"
+            most = nano_to_usd(cost_bound(chat, ctx.candidates))
+            _step(answer, ctx, stage, "reserve", f"may cost up to {most} USD; nothing is held now")
+            stage = "routing"
+            targets = await self._pipeline.order(ctx)
+            answer.routes = [_route(target) for target in targets]
+            _step(answer, ctx, stage, "route", f"{targets[0].route} first, turn {ctx.turn}")
+            stage = "adapter"
+            ctx = replace(ctx, target=targets[0])
+            answer.request = await self._request(ctx, chat, targets[0])
+            told = f"{answer.request['method']} {answer.request['url']}" if answer.request else "answers by itself"
+            _step(answer, ctx, stage, "transform_request", f"{targets[0].adapter}: {told}")
+        except GatewayError as error:
+            answer.refusal = {"stage": stage, "status": error.status, "code": error.code, "message": error.message}
+        return answer
+
+    def _principal(self, record: KeyRecord | None, ctx: RequestContext) -> Principal:
+        return Principal(id="") if record is None else record.admit(ctx.received_ns)
+
+    async def _request(self, ctx: RequestContext, chat: ChatRequest, target: Target) -> dict[str, Any] | None:
+        """The first request to the provider, made as for a live one but with a credential that is none."""
+        await ctx.snapshot.chain.every("authorize", ctx)
+        provider = ctx.snapshot.providers[target.provider]
+        if provider.credential:
+            provider = replace(provider, credential=MASK)
+        step = provider.adapter.open(await transformed(ctx, chat), target).next()
+        if not isinstance(step, Send):
+            return None
+        return {
+            "method": step.method,
+            "url": provider.base_url + step.path,
+            "headers": self._transport.headers(provider, step),
+            "body": orjson.loads(step.body) if step.body else None,
+        }
+
+
+def find_key(snapshot: Snapshot, app: App, name: str) -> KeyRecord:
+    """A key by its name, of gateway.yaml or of the store. Raises: NotFound."""
+    for record in (*snapshot.static_keys.values(), *app.keys.list()):
+        if record.name == name:
+            return record
+    raise NotFound(f"There is no key {name[:64]!r}; `paifang keys list` shows those there are.", param="key")
+
+
+def price_line(price: Price) -> str:
+    """For lists: "USD 0.70 in, 2.80 out per 1M tokens"."""
+    if price.free:
+        return "free"
+    per_million = price.per_million()
+    tiers = "; dearer when longer" if "tiers" in per_million else ""
+    return f"{per_million['currency']} {per_million['input']} in, {per_million['output']} out per 1M tokens{tiers}"
+
+
+def _step(answer: Explanation, ctx: RequestContext, stage: str, hook: str, result: str) -> None:
+    answer.steps.append({"stage": stage, "plugins": list(ctx.snapshot.chain.plugins(hook)), "result": result})
+
+
+def _scope(principal: Principal | None, record: KeyRecord | None) -> str:
+    if principal is None or record is None:
+        return "no key was named: one without limits is assumed"
+    families = "all" if principal.families is None else ", ".join(sorted(principal.families))
+    models = "all" if principal.models is None else ", ".join(sorted(principal.models))
+    return f"key {principal.id}: families {families}; models {models}"
+
+
+def _route(target: Target) -> dict[str, Any]:
+    return {
+        "route": target.route,
+        "model": target.model,
+        "adapter": target.adapter,
+        "provider": target.provider,
+        "upstream_model": target.upstream_model,
+        "price": price_line(target.price),
+        "output_cap": target.output_cap,
+    }
+
+
+def _resting(snapshot: Snapshot, entry: ModelEntry) -> list[dict[str, Any]]:
+    return [
+        {"model": name, "route": route, "reason": reason}
+        for name in (entry.name, *entry.fallbacks)
+        for route, reason in snapshot.models[name].resting.items()
+    ]

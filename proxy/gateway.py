@@ -1,0 +1,199 @@
+"""Gateway: every part wired together, from open to close."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import structlog
+from aiohttp import web
+
+from proxy.admin import AdminEndpoints
+from proxy.app import App, Reloads
+from proxy.boot import Loaded, compile_loaded, load, store_url
+from proxy.clock import Clock, SystemClock
+from proxy.endpoints.http import PublicEndpoints
+from proxy.errors import ConfigError, NotFound, Problem
+from proxy.pipeline import Pipeline
+from proxy.server import Handler, Route, Runner, make_app
+from proxy.storage.store import Store, open_store
+from proxy.tail import Tail
+from proxy.upstream import AiohttpTransport
+
+VERSION = version("paifang")
+SHUTDOWN_GRACE_S = 5
+"""For answers that had to be broken off: time to settle and to say so."""
+
+log = structlog.get_logger("paifang")
+
+
+def private_socket(path: Path) -> socket.socket:
+    """A listening Unix socket at `path`, mode 0600 from its first instant. Replaces one that is left there."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    return listener
+
+
+class Gateway:
+    """A gateway on one gateway.yaml. `open` it; then `listen`, or only ask it things; `close` it."""
+
+    def __init__(self, file: Path, environ: Mapping[str, str], clock: Clock, store: Store, loaded: Loaded) -> None:
+        self.file = file
+        self.store = store
+        self.registry = loaded.registry
+        self._loaded = loaded
+        self.snapshot = compile_loaded(loaded)
+        self.app = App(
+            clock=clock,
+            ledger=store.ledger,
+            keys=store.keys,
+            version=VERSION,
+            current=lambda: self.snapshot,
+            in_flight=self._in_flight,
+            reloads=Reloads(last_success_s=clock.now_ns() / 1e9),
+        )
+        self.tail = Tail()
+        self.transport = AiohttpTransport(f"paifang/{VERSION}")
+        self.pipeline = Pipeline(self.app, self.transport, self.tail)
+        self.address = ""
+        """Where it listens, such as http://127.0.0.1:8080; empty while it doesn't."""
+        self.started_ns = clock.now_ns()
+        self._environ = environ
+        self._runners: list[Runner] = []
+        self._changing = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, file: Path, environ: Mapping[str, str], clock: Clock | None = None) -> Gateway:
+        """Load the configuration, open the store, start the plugins. Raises: ConfigError, StoreError."""
+        clock = clock or SystemClock()
+        loaded = await asyncio.to_thread(load, file, environ)
+        section = loaded.config.store
+        store = await asyncio.to_thread(lambda: open_store(store_url(section.url, file), section.durability, clock))
+        try:
+            gateway = cls(file, environ, clock, store, loaded)
+            await gateway._call_plugins(loaded, "startup", loaded.registry.names)
+        except BaseException:
+            await store.close()
+            raise
+        return gateway
+
+    async def listen(self, host: str, port: int) -> int:
+        """Serve on this address and, where configured, metrics on their own. Returns the port. Raises: OSError."""
+        config = self.snapshot.config
+        routes = self._routes()
+        main = [route for route in routes if route.listener == "main" or config.metrics.listen is None]
+        if config.admin.token:
+            main += AdminEndpoints(self).routes(config.admin.token)
+        runner = await self._runner(main)
+        await web.TCPSite(runner, host, port, backlog=1024).start()
+        bound: int = runner.addresses[0][1]
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
+        if config.metrics.listen is not None:
+            metrics_host, _, metrics_port = config.metrics.listen.rpartition(":")
+            metrics = await self._runner([route for route in routes if route.listener == "metrics"])
+            await web.TCPSite(metrics, metrics_host.strip("[]"), int(metrics_port)).start()
+        return bound
+
+    async def listen_control(self, path: Path) -> None:
+        """Serve the admin API on a Unix socket that only this user may open."""
+        runner = await self._runner(AdminEndpoints(self).routes(None))
+        await web.SockSite(runner, private_socket(path)).start()
+
+    async def close(self) -> None:
+        """Let running answers finish, break off what is left after the drain timeout, close everything."""
+        self.pipeline.draining = True
+        if not await self.tail.drain(self.snapshot.config.server.drain_timeout_s):
+            self.pipeline.shut_down()
+            await self.tail.drain(SHUTDOWN_GRACE_S)
+        for runner in self._runners:
+            await runner.cleanup()
+        await self._call_plugins(self._loaded, "shutdown", self.registry.names)
+        await self.transport.close()
+        await self.store.close()
+
+    async def reload(self) -> None:
+        """Take gateway.yaml as it is now, whole or not at all. Raises: ConfigError, and the old one goes on."""
+        async with self._changing:
+            before = self._loaded
+            try:
+                loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry)
+                _refuse_restart(before, loaded)
+                snapshot = compile_loaded(loaded)
+            except ConfigError as error:
+                self.app.reloads.outcomes["failed"] += 1
+                log.error("gateway.yaml was refused, the old one goes on", problems=str(error))
+                raise
+            added = set(loaded.registry.names) - set(self.registry.names)
+            removed = set(self.registry.names) - set(loaded.registry.names)
+            await self._call_plugins(loaded, "startup", added)
+            self._loaded, self.registry, self.snapshot = loaded, loaded.registry, snapshot
+            await self.transport.keep(snapshot.providers)
+            await self._call_plugins(before, "shutdown", removed)
+            self.app.reloads.outcomes["ok"] += 1
+            self.app.reloads.last_success_s = self.app.clock.now_ns() / 1e9
+            log.info("gateway.yaml was reloaded")
+
+    def not_ready(self) -> str | None:
+        """Why no new request should come here; None if it may."""
+        return "draining" if self.pipeline.draining else self.store.problem
+
+    def _in_flight(self) -> Mapping[str, int]:
+        return Counter(story.target.label for story in self.pipeline.running if story.target is not None)
+
+    def _routes(self) -> list[Route]:
+        routes = PublicEndpoints(self.app, self.pipeline, self.not_ready).routes()
+        for impl in reversed(self.registry.manager.hook.register_routes.get_hookimpls()):
+
+            def register(
+                method: str, path: str, handler: Handler, listener: str = "main", plugin: str = impl.plugin_name
+            ) -> None:
+                routes.append(Route(method, path, self._while_listed(plugin, handler), listener))
+
+            impl.function(register)
+        return routes
+
+    def _while_listed(self, plugin: str, handler: Handler) -> Handler:
+        async def guarded(request: web.Request) -> web.StreamResponse:
+            if plugin not in self.registry.names:
+                raise NotFound(f"The plugin {plugin!r} that served this path is no longer listed.")
+            return await handler(request)
+
+        return guarded
+
+    async def _runner(self, routes: list[Route]) -> Runner:
+        runner = Runner(make_app(routes, self.snapshot.config.server.max_body_bytes), SHUTDOWN_GRACE_S)
+        await runner.setup()
+        self._runners.append(runner)
+        return runner
+
+    async def _call_plugins(self, loaded: Loaded, hook: str, names: Collection[str]) -> None:
+        caller: Callable[..., Any] = getattr(loaded.registry.manager.hook, hook)
+        for impl in reversed(caller.get_hookimpls()):  # type: ignore[attr-defined]
+            if impl.plugin_name in names:
+                arguments = {"app": self.app, "config": loaded.sections[impl.plugin_name]}
+                answer = impl.function(**{name: arguments[name] for name in impl.argnames})
+                if inspect.isawaitable(answer):
+                    await answer
+
+
+def _refuse_restart(before: Loaded, after: Loaded) -> None:
+    """Listeners and the store are opened once. Raises: ConfigError."""
+    changed = [
+        Problem(name, "changing this needs a restart")
+        for name in ("server", "store", "metrics", "admin")
+        if getattr(before.config, name) != getattr(after.config, name)
+    ]
+    if changed:
+        raise ConfigError(after.file.name, changed)

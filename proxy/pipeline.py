@@ -1,0 +1,393 @@
+"""A request's story, top to bottom: authenticate, read, authorize, reserve, route, attempt, settle, tell.
+
+The only writer of RequestContext. A request runs as a task of its own, so that a client that leaves interrupts nothing but
+what it should: whether the provider is cut off or heard to the end is its `on_disconnect`, and the books are closed either way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+
+from proxy import settlement
+from proxy.adapter import Emit, Exchange, Send, Wait
+from proxy.app import App
+from proxy.chat import (
+    Answer,
+    ChatEvent,
+    ChatRequest,
+    Extra,
+    Finish,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    Verbatim,
+)
+from proxy.context import Attempt, Principal, RequestContext, Target
+from proxy.endpoints.chat import check_cap
+from proxy.errors import (
+    Draining,
+    Forbidden,
+    GatewayError,
+    GatewayFault,
+    NoRoute,
+    PluginFault,
+    Progress,
+    Remedy,
+    RequestError,
+    Unauthenticated,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from proxy.estimate import Tally
+from proxy.jsontext import dumps
+from proxy.snapshot import ModelEntry
+from proxy.story import Story
+from proxy.streaming import ClientGone, Reply
+from proxy.tail import Tail
+from proxy.upstream import Transport
+
+T = TypeVar("T")
+Read = Callable[[], Awaitable[ChatRequest]]
+"""The body of the request, read and checked."""
+ReplyTo = Callable[[ChatRequest | None], Reply]
+"""Makes the reply to what was asked."""
+
+PARTS = (Started, TextDelta, ReasoningDelta, ToolCallDelta, Extra, Finish)
+CHECKPOINT_EVERY_NS = 2_000_000_000
+DRAIN_S = 60
+"""How long a provider is heard on after its client left, with `on_disconnect: drain`."""
+
+log = structlog.get_logger("paifang")
+
+
+class Pipeline:
+    """Carries requests through the chain."""
+
+    def __init__(self, app: App, transport: Transport, tail: Tail) -> None:
+        self._app = app
+        self._transport = transport
+        self._tail = tail
+        self._turns: dict[str, int] = {}
+        self.running: set[Story] = set()
+        self.draining = False
+
+    async def answer(self, ctx: RequestContext, read: Read, reply_to: ReplyTo) -> Reply:
+        """Answer one chat request. ctx: as far as the connection tells."""
+        story = Story(ctx=ctx, reply=reply_to(None), clock=self._app.clock, started_ns=self._app.clock.monotonic_ns())
+        story.task = self._tail.spawn(self._run(story, read, reply_to))
+        self.running.add(story)
+        story.task.add_done_callback(lambda _: self.running.discard(story))
+        try:
+            await asyncio.shield(story.task)
+        except asyncio.CancelledError:
+            self._client_left(story)
+            raise
+        return story.reply
+
+    def turn(self, model: str) -> int:
+        """How many requests this model has had: what the next one's routes are shared out by."""
+        return self._turns.get(model, 0)
+
+    def shut_down(self) -> None:
+        """Break off what still runs; each gets an error and a settled charge."""
+        for story in tuple(self.running):
+            _interrupt(story, "shutdown")
+
+    async def _run(self, story: Story, read: Read, reply_to: ReplyTo) -> None:
+        try:
+            await self._tell_story(story, read, reply_to)
+        except GatewayError as error:
+            story.error = error
+        except ClientGone:
+            story.end = "client_gone"
+        except asyncio.CancelledError:
+            if story.task is not None:
+                story.task.uncancel()
+            if story.end == "shutdown":
+                story.error = Draining("The gateway shut down before the answer was complete.", retry_after_s=1)
+            elif story.end != "client_gone":
+                raise
+        except Exception:
+            log.exception("internal error", request_id=story.ctx.request_id)
+            story.error = GatewayFault("The gateway failed; its log says more under this request's id.")
+        await self._conclude(story)
+
+    async def _tell_story(self, story: Story, read: Read, reply_to: ReplyTo) -> None:
+        if self.draining:
+            raise Draining("The gateway is shutting down.", retry_after_s=1)
+        with story.during("auth"):
+            await self._authenticate(story)
+        chat = await _waiting(story, read())
+        story.reply = reply_to(chat)
+        with story.during("scope"):
+            await self._authorize(story, chat)
+        with story.during("budget"):
+            await settlement.reserve(story)
+        with story.during("routing"):
+            targets = await self.order(story.ctx)
+        with story.during("adapter"):
+            await self._try_routes(story, targets)
+        with story.during("metering"):
+            await settlement.settle(story, self._app.ledger)
+        await _waiting(story, story.reply.end(story.usage_body(), story.headers()))
+
+    async def _authenticate(self, story: Story) -> None:
+        principal = await story.ctx.snapshot.chain.first("authenticate", story.ctx, Principal)
+        if principal is None:
+            raise Unauthenticated("No API key was given. Send it as `Authorization: Bearer sk-…`.")
+        story.ctx = replace(story.ctx, principal=principal)
+
+    async def _authorize(self, story: Story, chat: ChatRequest) -> None:
+        # Step by step: observers of a refused request are told what it asked for.
+        story.asked, story.ctx = chat, replace(story.ctx, chat=chat)
+        entry = story.ctx.snapshot.model(chat.model)
+        story.ctx = replace(story.ctx, model=entry)
+        story.ctx = await self.admit(story.ctx, chat, entry)
+        self._turns[entry.name] = story.ctx.turn + 1
+
+    async def admit(self, ctx: RequestContext, chat: ChatRequest, entry: ModelEntry) -> RequestContext:
+        """Ask whether the model is allowed, and collect every route that the request may take.
+
+        Raises: BadRequest, NoRoute, and whatever `authorize` raises.
+        """
+        snapshot = ctx.snapshot
+        ctx = replace(ctx, chat=chat, model=entry, turn=self.turn(entry.name))
+        await snapshot.chain.every("authorize", ctx)
+        check_cap(chat, entry.max_output_tokens)
+        candidates = []
+        for target in snapshot.candidates(entry):
+            if target.model != entry.name and not await _allowed(ctx, target):
+                continue
+            cap = min(chat.max_output_tokens or target.max_output_tokens, target.max_output_tokens)
+            candidates.append(target if cap == target.output_cap else replace(target, output_cap=cap))
+        if not candidates:
+            raise NoRoute(f"No route of {chat.model!r} is enabled and has a credential.")
+        return replace(ctx, candidates=tuple(candidates), turn=self.turn(entry.name))
+
+    async def order(self, ctx: RequestContext) -> Sequence[Target]:
+        """The candidates in the order to try them, at least one. Raises: NoRoute, PluginFault."""
+        targets: Sequence[Target] | None = await ctx.snapshot.chain.first(
+            "route", ctx, Sequence, candidates=ctx.candidates
+        )
+        if targets is None:
+            targets = ctx.candidates
+        if any(target not in ctx.candidates for target in targets):
+            raise PluginFault("A plugin's `route` answered with a target that is not a candidate.")
+        if not targets:
+            raise NoRoute("No route of this model can serve now.")
+        return targets
+
+    async def _try_routes(self, story: Story, targets: Sequence[Target]) -> None:
+        """One route after another until one answers. Once the client has a byte there is no second route."""
+        deadline_s = asyncio.get_running_loop().time() + targets[0].timeouts.total_s
+        allowed = targets[: story.ctx.snapshot.config.defaults.retry.attempts]
+        for target in allowed:
+            try:
+                return await self._attempt(story, target, deadline_s)
+            except UpstreamError as error:
+                log.warning(
+                    "attempt failed",
+                    request_id=story.ctx.request_id,
+                    route=target.label,
+                    code=error.code,
+                    upstream=error.upstream,
+                    detail=error.detail,
+                )
+                begun = story.reply.response is not None
+                if begun or target is allowed[-1] or not _another_may_answer(error):
+                    raise
+
+    async def _attempt(self, story: Story, target: Target, deadline_s: float) -> None:
+        started_ns = self._app.clock.monotonic_ns()
+        story.tries += 1
+        story.target, story.ctx = target, replace(story.ctx, target=target)
+        story.usage, story.tally, story.first_token_ns = None, Tally(), None
+        outcome = "ok"
+        try:
+            await self._converse(story, await self._open(story), deadline_s)
+        except GatewayError as error:
+            outcome = error.code
+            raise
+        except (ClientGone, asyncio.CancelledError):
+            outcome = "client_gone" if story.end == "complete" else story.end
+            raise
+        finally:
+            first_token_ns = story.first_token_ns
+            story.attempts.append(
+                Attempt(
+                    target=target,
+                    outcome=outcome,
+                    latency_s=(self._app.clock.monotonic_ns() - started_ns) / 1e9,
+                    first_token_s=None if first_token_ns is None else (first_token_ns - started_ns) / 1e9,
+                )
+            )
+
+    async def _open(self, story: Story) -> Exchange:
+        """Ask again whether this route is allowed, let plugins change the request, and begin the exchange."""
+        chain = story.ctx.snapshot.chain
+        await chain.every("authorize", story.ctx)
+        assert story.ctx.chat is not None
+        if chain.has("transform_request"):
+            await self._transform_request(story)
+        chat, target = story.ctx.chat, story.target
+        assert chat is not None and target is not None
+        exchange = story.ctx.snapshot.providers[target.provider].adapter.open(chat, target)
+        story.dropped = tuple(exchange.dropped)
+        return exchange
+
+    async def _transform_request(self, story: Story) -> None:
+        assert story.asked is not None
+        story.ctx = replace(story.ctx, chat=story.asked)
+        changed = await transformed(story.ctx, story.asked)
+        story.ctx = replace(story.ctx, chat=changed)
+        if changed.body_bytes > story.held_bytes:
+            # A longer request may cost more than is held: hold anew before anything is sent.
+            await settlement.void(story, self._app.ledger)
+            await settlement.reserve(story)
+            label = story.target.label if story.target else ""
+            story.target = next(target for target in story.ctx.candidates if target.label == label)
+
+    async def _converse(self, story: Story, exchange: Exchange, deadline_s: float) -> None:
+        """Do what the exchange says until it is done, and pass on what it answers."""
+        target = story.target
+        assert target is not None
+        provider = story.ctx.snapshot.providers[target.provider]
+        while True:
+            match exchange.next():
+                case Send() as request:
+                    await settlement.tell(story, "dispatched")
+                    response = await _waiting(story, self._transport.send(provider, target, request, deadline_s))
+                    try:
+                        exchange.feed_head(response.status, response.headers)
+                        while not exchange.complete and (data := await _waiting(story, response.read())):
+                            await self._pass_on(story, exchange.feed_data(data))
+                        if not exchange.complete:
+                            await self._pass_on(story, exchange.feed_eof())
+                    finally:
+                        if exchange.complete:
+                            self._tail.spawn(response.finish())
+                        else:
+                            response.close()
+                case Wait(seconds=seconds):
+                    await _waiting(story, _pause(seconds, story, deadline_s))
+                case Emit(events=events):
+                    await self._pass_on(story, events)
+                case _:
+                    return
+
+    async def _pass_on(self, story: Story, events: Sequence[ChatEvent]) -> None:
+        if not events:
+            return
+        if story.ctx.snapshot.chain.has("transform_event"):
+            events = await _transform_events(story.ctx, events)
+        story.received(events)
+        if story.holds and story.due(CHECKPOINT_EVERY_NS):
+            await settlement.checkpoint(story)
+        try:
+            await _waiting(story, story.reply.write(events, story.headers()))
+        except ClientGone:
+            if story.target is None or story.target.on_disconnect == "cancel":
+                raise
+            story.reply.deaf = True
+
+    def _client_left(self, story: Story) -> None:
+        policy = story.target.on_disconnect if story.target else "cancel"
+        story.reply.deaf = True
+        if policy == "cancel":
+            _interrupt(story, "client_gone")
+        elif policy == "drain":
+            asyncio.get_running_loop().call_later(DRAIN_S, _interrupt, story, "client_gone")
+
+    async def _conclude(self, story: Story) -> None:
+        """Close the books of what went wrong, tell the client, then the observers."""
+        failed_at = story.stage
+        if story.reply.deaf and story.error is None:
+            story.end = "client_gone"
+        if story.error is not None and story.end == "complete":
+            story.end = "failed" if story.attempts or not isinstance(story.error, RequestError) else "denied"
+        if story.reserved and not story.settled:
+            try:
+                await settlement.settle(story, self._app.ledger)
+            except GatewayError as error:
+                log.error("settling failed", request_id=story.ctx.request_id, code=error.code, detail=error.detail)
+                story.error = story.error or error
+        story.stage = failed_at
+        if story.error is not None:
+            try:
+                await story.reply.fail(story.error, story.headers())
+            except ClientGone:
+                story.end = "client_gone"
+        outcome = story.outcome()
+        with story.during("after"):
+            await story.ctx.snapshot.chain.notify("observe", story.ctx, outcome=outcome)
+
+
+def _interrupt(story: Story, end: str) -> None:
+    """Stop a request where it is, unless its books are being closed already."""
+    if story.task is None or story.task.done() or story.settled or story.error is not None:
+        return
+    story.end = "shutdown" if end == "shutdown" else "client_gone"
+    story.task.cancel()
+
+
+def _another_may_answer(error: UpstreamError) -> bool:
+    return error.remedy is not Remedy.NEVER and error.progress in (
+        Progress.NEVER_SENT,
+        Progress.REFUSED,
+        Progress.HEADERS_ONLY,
+    )
+
+
+async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
+    """The request as plugins change it for `ctx.target`; the same object if none does."""
+    body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", chat.body, Mapping)
+    return chat if body is chat.body else chat.with_body(body, len(dumps(body)))
+
+
+async def _allowed(ctx: RequestContext, target: Target) -> bool:
+    try:
+        await ctx.snapshot.chain.every("authorize", replace(ctx, target=target))
+    except Forbidden:
+        return False
+    return True
+
+
+async def _transform_events(ctx: RequestContext, events: Sequence[ChatEvent]) -> list[ChatEvent]:
+    """Let plugins change what the events say; an event that nobody changes stays byte for byte."""
+    changed: list[ChatEvent] = []
+    for event in events:
+        if isinstance(event, Usage):
+            changed.append(event)
+            continue
+        parts = event.parts if isinstance(event, (Verbatim, Answer)) else (event,)
+        after = [await ctx.snapshot.chain.fold("transform_event", ctx, "event", part, PARTS) for part in parts]
+        untouched = all(new is old for new, old in zip(after, parts, strict=True))
+        changed.extend([event] if untouched else after)
+    return changed
+
+
+async def _pause(seconds: float, story: Story, deadline_s: float) -> None:
+    """Wait for a provider that says when to ask again. Raises: UpstreamTimeout if that is longer than it may take."""
+    assert story.target is not None
+    timeouts = story.target.timeouts
+    limit_s = timeouts.first_byte_s if story.first_token_ns is None else timeouts.idle_s
+    limit_s = min(limit_s, deadline_s - asyncio.get_running_loop().time())
+    await asyncio.sleep(min(seconds, max(0.0, limit_s)))
+    if seconds > limit_s:
+        raise UpstreamTimeout("The provider stopped answering.")
+
+
+async def _waiting(story: Story, work: Awaitable[T]) -> T:
+    """Await something that is not this process's work."""
+    started_ns = story.clock.monotonic_ns()
+    try:
+        return await work
+    finally:
+        story.waited_ns += story.clock.monotonic_ns() - started_ns

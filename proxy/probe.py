@@ -1,0 +1,96 @@
+"""`paifang check --live`: each provider called once, with the cheapest request there is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from typing import Any
+
+from proxy.adapter import Emit, Send, Wait
+from proxy.chat import ChatRequest
+from proxy.context import Target
+from proxy.endpoints.chat import parse
+from proxy.errors import GatewayError, UpstreamBusy, UpstreamError
+from proxy.jsontext import dumps
+from proxy.snapshot import Provider, Snapshot
+from proxy.upstream import AiohttpTransport
+
+LONGEST_S = 30
+ADVICE = {
+    "upstream_unreachable": "Check base_url, this machine's network and its DNS.",
+    "upstream_timeout": "Check base_url, and whether a firewall drops what goes there.",
+    "upstream_auth_failed": "Check api_key, and that it was made for the entrance in base_url.",
+    "upstream_quota_exhausted": "Top up the account, or renew its plan, in the provider's console.",
+    "upstream_model_unavailable": "Open the model in the provider's console, or check the route's model.",
+    "upstream_error": "Check that base_url is the API's address, version path included.",
+}
+"""{our code: what to do about it}."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """What came of calling a provider."""
+
+    provider: str
+    result: str
+    """"ok", "refused", or "skipped": there was nothing to call."""
+    message: str
+    code: str = ""
+    upstream: Mapping[str, Any] = field(default_factory=dict)
+    """The provider's own {"status", "code", "request_id"}, as far as known."""
+
+
+async def probe_all(snapshot: Snapshot) -> list[Probe]:
+    """Ask every provider at once, one route each."""
+    transport = AiohttpTransport(f"paifang/{version('paifang')}")
+    try:
+        return await asyncio.gather(*(_probe(snapshot, provider, transport) for provider in snapshot.providers.values()))
+    finally:
+        await transport.close()
+
+
+async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTransport) -> Probe:
+    if not provider.active:
+        return Probe(provider=provider.name, result="skipped", message="it has no credential")
+    if provider.adapter.simulated:
+        return Probe(provider=provider.name, result="skipped", message="it makes its answers up, offline")
+    pools = (entry.pool for entry in snapshot.models.values())
+    target = next((target for pool in pools for target in pool if target.provider == provider.name), None)
+    if target is None:
+        return Probe(provider=provider.name, result="skipped", message="no enabled route uses it")
+    question = {"model": target.model, "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 1}
+    try:
+        await _ask(provider, replace(target, output_cap=1), parse(dumps(question)), transport)
+    except UpstreamBusy as error:
+        message = f"it answers, and is busy now: {error.message}"
+        return Probe(provider=provider.name, result="ok", message=message, code=error.code, upstream=error.upstream)
+    except GatewayError as error:
+        upstream = error.upstream if isinstance(error, UpstreamError) else {}
+        message = " ".join(filter(None, (error.message, ADVICE.get(error.code))))
+        return Probe(provider=provider.name, result="refused", message=message, code=error.code, upstream=upstream)
+    return Probe(provider=provider.name, result="ok", message=f"{target.upstream_model} answers")
+
+
+async def _ask(provider: Provider, target: Target, chat: ChatRequest, transport: AiohttpTransport) -> None:
+    """Raises: UpstreamError, BadRequest."""
+    exchange = provider.adapter.open(chat, target)
+    deadline_s = asyncio.get_running_loop().time() + LONGEST_S
+    while True:
+        match exchange.next():
+            case Send() as request:
+                response = await transport.send(provider, target, request, deadline_s)
+                try:
+                    exchange.feed_head(response.status, response.headers)
+                    while data := await response.read():
+                        exchange.feed_data(data)
+                    exchange.feed_eof()
+                finally:
+                    response.close()
+            case Wait(seconds=seconds):
+                await asyncio.sleep(seconds)
+            case Emit():
+                continue
+            case _:
+                return

@@ -1,0 +1,189 @@
+"""Plugins and adapters: found by entry point or by file, ordered, checked. One registry per configuration, never a global."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pluggy
+from pydantic import BaseModel
+
+from proxy import hookspecs
+from proxy.adapter import Adapter
+from proxy.config import PluginLoadError
+
+BUILTIN_CHAIN = ("virtual_keys", "model_scope", "rate_limit", "budget", "routing", "metering", "metrics", "access_log")
+"""What an absent `plugins:` list means, as far as installed."""
+
+
+class Registry:
+    """The plugins of one `plugins:` list, in its order, and every installed adapter.
+
+    names: entries of `plugins:`, None = the built-in chain. folder: where ./relative.py paths start.
+    earlier: a registry whose plugin objects are kept where the same are listed again, so that counters survive a reload.
+    Entries that can't be loaded are told of by `plugin_model`; `complete` raises for them.
+    """
+
+    def __init__(self, names: Sequence[str] | None, folder: Path, earlier: Registry | None = None) -> None:
+        self._folder = folder
+        self._entries = {**_installed("paifang.plugins")}
+        listed = names if names is not None else [name for name in BUILTIN_CHAIN if name in self._entries]
+        self._objects: dict[str, Any] = {}
+        self._stamps: dict[str, int] = {}
+        self._failures: dict[str, str] = {}
+        for name in dict.fromkeys(listed):
+            try:
+                self._objects[name] = self._load(name, earlier)
+            except (LookupError, PluginLoadError) as error:
+                self._failures[name] = str(error)
+        self.manager = self._manage(listed)
+        self.adapters = self._collect_adapters()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Loaded plugins, in the order of the list."""
+        return tuple(self._objects)
+
+    def object_of(self, name: str) -> Any:
+        return self._objects[name]
+
+    def adapter_names(self) -> Sequence[str]:
+        return sorted(self.adapters)
+
+    def adapter(self, name: str) -> Adapter | None:
+        return self.adapters.get(name)
+
+    def plugin_names(self) -> Sequence[str]:
+        return sorted(self._entries)
+
+    def plugin_model(self, name: str) -> type[BaseModel] | None:
+        """The model of a plugin's section. Raises: LookupError for an unknown name; PluginLoadError if it can't load."""
+        if name in self._failures:
+            raise PluginLoadError(self._failures[name]) if name in self._entries or _is_file(name) else LookupError(name)
+        plugin = self._objects[name] if name in self._objects else self._load(name, None)
+        config_model: Callable[[], type[BaseModel]] | None = getattr(plugin, "config_model", None)
+        return config_model() if config_model is not None else None
+
+    def plugin_hooks(self, name: str) -> Collection[str]:
+        """The hooks that a loaded plugin implements. Raises: LookupError: it is not loaded."""
+        return {caller.name for caller in self.manager.get_hookcallers(self._objects[name]) or ()}
+
+    def _load(self, name: str, earlier: Registry | None) -> Any:
+        if _is_file(name):
+            path = (self._folder / name).resolve()
+            stamp = path.stat().st_mtime_ns if path.is_file() else 0
+            self._stamps[name] = stamp
+            if earlier is not None and earlier._stamps.get(name) == stamp and name in earlier._objects:
+                return earlier._objects[name]
+            return _import_file(path, name)
+        if name not in self._entries:
+            raise LookupError(f"no plugin named {name!r} is installed")
+        if earlier is not None and name in earlier._objects:
+            return earlier._objects[name]
+        return _instance(_load_entry(self._entries[name]))
+
+    def _manage(self, listed: Iterable[str]) -> pluggy.PluginManager:
+        manager = pluggy.PluginManager("paifang")
+        manager.add_hookspecs(hookspecs.Boot)
+        manager.add_hookspecs(hookspecs.Request)
+        # pluggy calls the last registered first; the list reads top to bottom.
+        for name in reversed(list(self._objects)):
+            self._register(manager, name, self._objects[name])
+        for name, entry in _installed("paifang.adapters").items():
+            self._register(manager, f"adapters:{name}", _instance(_load_entry(entry)))
+        return manager
+
+    def _register(self, manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
+        try:
+            manager.register(plugin, name=name)
+            _check_hooks(manager, name, plugin)
+        except (pluggy.PluginValidationError, PluginLoadError, ValueError) as error:
+            self._failures[name] = f"plugin {name!r} is not valid: {error}".replace("\n", " ")
+            if manager.get_plugin(name) is not None:
+                manager.unregister(name=name)
+
+    def _collect_adapters(self) -> dict[str, Adapter]:
+        found: dict[str, Adapter] = {}
+
+        def register(adapter: Adapter) -> None:
+            if adapter.name in found:
+                raise PluginLoadError(f"two adapters are named {adapter.name!r}; uninstall or rename one")
+            found[adapter.name] = adapter
+
+        for impl in reversed(self.manager.hook.register_adapters.get_hookimpls()):
+            impl.function(register)
+        return found
+
+    def failures(self) -> Mapping[str, str]:
+        """{plugin: why it could not be loaded}."""
+        return self._failures
+
+
+def _is_file(name: str) -> bool:
+    return name.endswith(".py") or "/" in name
+
+
+def _installed(group: str) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=group):
+        other = found.get(entry.name)
+        if other is not None and other.value != entry.value:
+            raise PluginLoadError(
+                f"two installed packages offer {entry.name!r} in {group}: {other.value} and {entry.value}; uninstall one"
+            )
+        found[entry.name] = entry
+    return found
+
+
+def _load_entry(entry: EntryPoint) -> Any:
+    try:
+        return entry.load()
+    except Exception as error:  # whatever a module may raise while it is imported
+        raise PluginLoadError(f"{entry.value} can't be imported: {type(error).__name__}: {error}") from error
+
+
+def _instance(loaded: Any) -> Any:
+    return loaded() if isinstance(loaded, type) else loaded
+
+
+def _import_file(path: Path, name: str) -> ModuleType:
+    if not path.is_file():
+        raise PluginLoadError(f"the file {name} does not exist beside gateway.yaml")
+    module_name = f"paifang_file_{path.stem}_{abs(hash(str(path))):x}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        raise PluginLoadError(f"{name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a module may raise while it is imported
+        del sys.modules[module_name]
+        line = _line_in(error, path)
+        raise PluginLoadError(f"{name}{line}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _line_in(error: BaseException, path: Path) -> str:
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = f":{trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
+
+
+def _check_hooks(manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
+    known = {hook for hook in dir(hookspecs.Boot) + dir(hookspecs.Request) if not hook.startswith("_")}
+    for caller in manager.get_hookcallers(plugin) or ():
+        if caller.name not in known:
+            names = ", ".join(sorted(known))
+            raise PluginLoadError(f"it has a hook {caller.name!r} that does not exist; the hooks are {names}")
+        for impl in caller.get_hookimpls():
+            if impl.plugin is plugin and (impl.wrapper or impl.hookwrapper):
+                raise PluginLoadError(f"its hook {caller.name!r} is a wrapper; request hooks can't wrap each other")

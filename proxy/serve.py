@@ -1,0 +1,138 @@
+"""`paifang serve`: a gateway from its start to the signal that ends it.
+
+SIGTERM and SIGINT let running answers finish; a second one ends the process at once. SIGHUP reloads gateway.yaml.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from proxy import banner
+from proxy.admin import AdminEndpoints
+from proxy.boot import load
+from proxy.control import answers, at, control_socket
+from proxy.gateway import Gateway
+from proxy.keyforms import KeyForm, read_form
+from proxy.logs import log_to, secrets_of
+from proxy.reload import follow
+from proxy.storage.sqlite import OwnerError
+
+DEMO_DAILY_USD = "1"
+OWNER_WAIT_S = 3.0
+"""For a command that has the store to itself for a moment, or a gateway that is just ending."""
+Say = Callable[[str], None]
+
+
+class ServeError(Exception):
+    """The gateway can't start. The message is one line: what, where, and the remedy."""
+
+
+async def serve(file: Path, environ: Mapping[str, str], host: str | None, port: int | None, say: Say) -> None:
+    """Serve until a signal. host, port: instead of gateway.yaml's. say: tells the person who started it, line by line.
+
+    Raises: ConfigError, StoreError, ServeError, ControlError.
+    """
+    gateway = await _open(file, environ)
+    log_to(secrets=lambda: secrets_of(gateway.snapshot))
+    try:
+        server = gateway.snapshot.config.server
+        chosen_host, chosen_port = host or server.host, server.port if port is None else port
+        bound = await _listen(gateway, chosen_host, chosen_port)
+        path = await asyncio.to_thread(control_socket, file, gateway.snapshot.config)
+        await gateway.listen_control(path)
+        try:
+            await _greet(gateway, chosen_host, bound, say)
+            await _run(gateway)
+        finally:
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+    finally:
+        await gateway.close()
+
+
+async def _open(file: Path, environ: Mapping[str, str]) -> Gateway:
+    loop = asyncio.get_running_loop()
+    deadline_s = loop.time() + OWNER_WAIT_S
+    while True:
+        try:
+            return await Gateway.open(file, environ)
+        except OwnerError:
+            await _refuse_a_second(file, environ)
+            if loop.time() > deadline_s:
+                raise
+        await asyncio.sleep(0.1)
+
+
+async def _refuse_a_second(file: Path, environ: Mapping[str, str]) -> None:
+    """Raises: ServeError: a gateway serves this store already."""
+    loaded = await asyncio.to_thread(load, file, environ)
+    path = await asyncio.to_thread(control_socket, file, loaded.config)
+    if await answers(path):
+        async with at(path) as caller:
+            status = await caller.call("GET", "status")
+        where = f"process {status['pid']}" + (f" at {status['address']}" if status["address"] else "")
+        raise ServeError(f"a gateway serves this store already ({where}): stop it, or name another file in store.url")
+
+
+async def _listen(gateway: Gateway, host: str, port: int) -> int:
+    try:
+        return await gateway.listen(host, port)
+    except OSError as error:
+        raise ServeError(_remedy(error, gateway, host, port)) from error
+
+
+def _remedy(error: OSError, gateway: Gateway, host: str, port: int) -> str:
+    """What to do about an address that can't be listened on: the main one, or that of `metrics.listen`."""
+    metrics = gateway.snapshot.config.metrics.listen
+    another = "--port 8081" if port == 8080 else "another --port"
+    another_host = "another --host, such as 127.0.0.1"
+    if gateway.address and metrics is not None:
+        host, _, text = metrics.rpartition(":")
+        port, another, another_host = int(text), "another metrics.listen", "another metrics.listen"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} is taken: stop what runs there or use {another}"
+        case errno.EACCES | errno.EPERM:
+            return f"this user may not listen on port {port}: use {another}, above 1023"
+        case _:
+            return f"{host} is no address of this machine: use {another_host}"
+
+
+async def _greet(gateway: Gateway, host: str, port: int, say: Say) -> None:
+    address = banner.reachable(host, port)
+    for line in banner.banner(gateway.snapshot, gateway.app.version, gateway.address, gateway.file):
+        say(line)
+    config = gateway.snapshot.config
+    if config.keys or "virtual_keys" not in gateway.registry.names:
+        return
+    if gateway.app.keys.list() or not banner.is_loopback(host):
+        say(banner.more_keys(gateway.file))
+        return
+    limited = {"budget": {"daily_usd": DEMO_DAILY_USD}} if "budget" in gateway.registry.names else {}
+    record, key = await AdminEndpoints(gateway).make_key(read_form(KeyForm, {"name": "demo", **limited}))
+    say(f"demo key, shown this once: {key}")
+    if example := banner.example(gateway.snapshot, address, record.admit(gateway.started_ns), key):
+        say(f"try it: {example}")
+
+
+async def _run(gateway: Gateway) -> None:
+    """Follow gateway.yaml until SIGTERM or SIGINT."""
+    stop, nudged = asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def ask_to_stop() -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, ask_to_stop)
+    loop.add_signal_handler(signal.SIGINT, ask_to_stop)
+    loop.add_signal_handler(signal.SIGHUP, nudged.set)
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(follow(gateway, nudged))
+        await stop.wait()
+        following.cancel()

@@ -1,0 +1,133 @@
+"""HTTP in: aiohttp's server with the defaults that would leak or hang turned off, and every error in one shape."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.web_protocol import RequestHandler
+
+from proxy.errors import BadRequest, GatewayError, GatewayFault, MethodNotAllowed, NotFound, PayloadTooLarge
+from proxy.jsontext import dumps
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+KEEPALIVE_S = 75
+HEADER_BYTES = 8190
+
+log = structlog.get_logger("paifang")
+_silent = logging.getLogger("paifang.http")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One HTTP endpoint. listener: "main", or "metrics" where `metrics.listen` moves it to."""
+
+    method: str
+    path: str
+    handler: Handler
+    listener: str = "main"
+
+
+def error_response(error: GatewayError, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An error as its client sees it."""
+    return web.Response(
+        status=error.status,
+        body=dumps(error.body()),
+        content_type="application/json",
+        headers={**error.headers(), **(headers or {})},
+    )
+
+
+@web.middleware
+async def one_error_shape(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever a handler raises reads like every other error, and says nothing of the inside."""
+    try:
+        return await handler(request)
+    except GatewayError as error:
+        return error_response(error)
+    except web.HTTPException as exception:
+        return error_response(_of_http(exception, request))
+    except ConnectionError:
+        raise
+    except Exception:
+        log.exception("internal error", path=request.path)
+        return error_response(GatewayFault("The gateway failed; its log says more."))
+
+
+def _of_http(exception: web.HTTPException, request: web.Request) -> GatewayError:
+    if exception.status == 405:
+        return MethodNotAllowed(f"{request.method} is not allowed on this path.")
+    if exception.status == 413:
+        return PayloadTooLarge("The body is too large.")
+    if exception.status != 404:
+        return BadRequest("The request can't be read.")
+    odd = request.raw_path.lower()
+    if any(code in odd for code in ("%2f", "%5c", "%00", "\\")):
+        return BadRequest("The path has an encoded slash, backslash or NUL.")
+    return NotFound(f"There is nothing at {request.method} {request.path[:200]}. Chat is at POST /v1/chat/completions.")
+
+
+def make_app(routes: Iterable[Route], max_body_bytes: int) -> web.Application:
+    app = web.Application(middlewares=[one_error_shape], client_max_size=max_body_bytes)
+    app.on_response_prepare.append(_name_no_software)
+    for route in routes:
+        app.router.add_route(route.method, route.path, route.handler)
+    return app
+
+
+async def _name_no_software(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall(hdrs.SERVER, None)
+
+
+class _Protocol(RequestHandler):
+    """aiohttp's connection, with an error page that repeats nothing of a request that could not be parsed."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        # The parser's message quotes the offending line, which may hold a key.
+        log.info("unreadable request", status=status, error=type(exc).__name__, client=request.remote)
+        if request.writer is not None and request.writer.output_size > 0:
+            raise ConnectionError("the answer had begun")
+        error: GatewayError = BadRequest("The request is not valid HTTP.", code="invalid_request")
+        if status >= 500:
+            error = GatewayFault("The gateway failed; its log says more.")
+        response = error_response(error)
+        response.force_close()
+        return response
+
+
+class _Server(web.Server):
+    def __call__(self) -> RequestHandler:
+        return _Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """Serves an application over listeners that are added to it."""
+
+    def __init__(self, app: web.Application, shutdown_timeout_s: float) -> None:
+        self._options: dict[str, Any] = {
+            "access_log": None,
+            "logger": _silent,
+            "keepalive_timeout": KEEPALIVE_S,
+            "max_line_size": HEADER_BYTES,
+            "max_field_size": HEADER_BYTES,
+        }
+        super().__init__(app, handler_cancellation=True, shutdown_timeout=shutdown_timeout_s, **self._options)
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _Server(
+            made.request_handler, request_factory=made.request_factory, handler_cancellation=True, **self._options
+        )

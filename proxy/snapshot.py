@@ -1,0 +1,272 @@
+"""Snapshot: gateway.yaml compiled for use. Immutable; a reload makes another and swaps it whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+from proxy.adapter import Adapter
+from proxy.chain import Chain
+from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
+from proxy.context import Limits, RateLimit, Target, Timeouts
+from proxy.errors import ModelNotFound
+from proxy.money import FREE, Price, usd_to_nano
+from proxy.pricing import compile_price
+from proxy.secret import Secret
+from proxy.storage.keys import KeyRecord, digest_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """An account at a vendor, as the transport needs it."""
+
+    name: str
+    adapter: Adapter
+    base_url: str
+    credential: Secret
+    active: bool
+    """False: its credential is empty, so none of its routes serve."""
+    connect_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelEntry:
+    """A model that clients ask for."""
+
+    name: str
+    family: str
+    aliases: tuple[str, ...]
+    pool: tuple[Target, ...]
+    """Its routes that can serve; may be empty."""
+    resting: Mapping[str, str]
+    """{route: why it does not serve}."""
+    fallbacks: tuple[str, ...]
+    price: Price
+    context_tokens: int | None
+    max_output_tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """One configuration, whole."""
+
+    config: Config
+    models: Mapping[str, ModelEntry]
+    aliases: Mapping[str, str]
+    """{alias or name: name}."""
+    providers: Mapping[str, Provider]
+    static_keys: Mapping[str, KeyRecord]
+    """{SHA-256 of the key: what it may}."""
+    gateway_budget: Limits
+    routes: Mapping[str, bool]
+    """{route label: whether it serves}, of the whole file."""
+    chain: Chain
+    notices: tuple[str, ...]
+    """What the operator should know at start: providers that are off, answers that are simulated."""
+
+    def model(self, name: str) -> ModelEntry:
+        """Raises: ModelNotFound."""
+        resolved = self.aliases.get(name)
+        if resolved is None:
+            raise ModelNotFound(f"The model {name[:128]!r} does not exist.", param="model")
+        return self.models[resolved]
+
+    def candidates(self, entry: ModelEntry) -> tuple[Target, ...]:
+        """Its pool, then the pools of its fallbacks in their order."""
+        pools = (self.models[name].pool for name in (entry.name, *entry.fallbacks))
+        return tuple(target for pool in pools for target in pool)
+
+
+def compile_snapshot(config: Config, adapters: Mapping[str, Adapter], chain: Chain) -> Snapshot:
+    """Build everything a request looks up, once."""
+    providers = {name: _provider(name, section, config, adapters) for name, section in config.providers.items()}
+    names = Counter(_route_name(route) for model in config.models.values() for route in model.routes)
+    models = {
+        name: _model(name, section, config, providers, names)
+        for name, section in config.models.items()
+    }
+    aliases = {alias: name for name, entry in models.items() for alias in (name, *entry.aliases)}
+    return Snapshot(
+        config=config,
+        models=MappingProxyType(models),
+        aliases=MappingProxyType(aliases),
+        providers=MappingProxyType(providers),
+        static_keys=MappingProxyType(_static_keys(config)),
+        gateway_budget=limits_of(config.budget),
+        routes=MappingProxyType(
+            {
+                _label(name, _route_name(route), names): any(
+                    target.route == _route_name(route) for target in models[name].pool
+                )
+                for name, section in config.models.items()
+                for route in section.routes
+            }
+        ),
+        chain=chain,
+        notices=tuple(_notices(config, providers, models)),
+    )
+
+
+def _provider(name: str, section: ProviderConfig, config: Config, adapters: Mapping[str, Adapter]) -> Provider:
+    adapter = adapters[section.adapter]
+    # An api_key that is written but empty is a credential that is missing; one that isn't written at all is a
+    # provider that needs none, like a local server.
+    keyless = adapter.signer == "none" or ("api_key" not in section.model_fields_set and section.base_url is not None)
+    return Provider(
+        name=name,
+        adapter=adapter,
+        base_url=section.base_url or adapter.base_url or "",
+        credential=section.api_key,
+        active=keyless or bool(section.api_key),
+        connect_s=_timeouts(config, section).connect_s,
+    )
+
+
+def _model(
+    name: str,
+    section: ModelConfig,
+    config: Config,
+    providers: Mapping[str, Provider],
+    names: Counter[str],
+) -> ModelEntry:
+    price = FREE if section.price is None else compile_price(section.price, config.exchange_rates)
+    real = any(_enabled(route, providers) and not providers[route.provider].adapter.simulated for route in section.routes)
+    pool: list[Target] = []
+    resting: dict[str, str] = {}
+    for route in section.routes:
+        provider, provider_section = providers[route.provider], config.providers[route.provider]
+        route_name = _route_name(route)
+        if route.enabled is False:
+            resting[route_name] = "disabled"
+        elif not provider.active:
+            resting[route_name] = f"provider {provider.name} has no credential"
+        elif provider.adapter.simulated and real and route.enabled is not True:
+            resting[route_name] = "simulated, and another route has a credential"
+        else:
+            label = _label(name, route_name, names)
+            pool.append(_target(name, section, route, label, price, config, provider, provider_section))
+    return ModelEntry(
+        name=name,
+        family=section.family,
+        aliases=tuple(section.aliases),
+        pool=tuple(pool),
+        resting=MappingProxyType(resting),
+        fallbacks=tuple(section.fallbacks),
+        price=price,
+        context_tokens=section.context_tokens,
+        max_output_tokens=section.max_output_tokens,
+    )
+
+
+def _target(
+    model: str,
+    section: ModelConfig,
+    route: RouteConfig,
+    label: str,
+    price: Price,
+    config: Config,
+    provider: Provider,
+    provider_section: ProviderConfig,
+) -> Target:
+    overhead = provider_section.prompt_overhead_tokens
+    return Target(
+        route=_route_name(route),
+        label=label,
+        model=model,
+        family=section.family,
+        provider=provider.name,
+        adapter=provider.adapter.name,
+        upstream_model=route.model,
+        price=price,
+        cost=None if route.cost is None else compile_price(route.cost, config.exchange_rates),
+        priority=route.priority,
+        weight=route.weight,
+        context_tokens=section.context_tokens,
+        max_output_tokens=section.max_output_tokens,
+        output_cap=section.max_output_tokens,
+        prompt_overhead_tokens=provider.adapter.prompt_overhead_tokens if overhead is None else overhead,
+        options=provider_section.options,
+        timeouts=_timeouts(config, provider_section, route),
+        on_disconnect=provider_section.on_disconnect or config.defaults.on_disconnect,
+        limits=rate_limit_of(route.limits),
+    )
+
+
+def _enabled(route: RouteConfig, providers: Mapping[str, Provider]) -> bool:
+    return route.enabled is not False and providers[route.provider].active
+
+
+def _route_name(route: RouteConfig) -> str:
+    return route.name or route.provider
+
+
+def _label(model: str, route: str, names: Counter[str]) -> str:
+    return route if names[route] == 1 else f"{model}/{route}"
+
+
+def _timeouts(config: Config, *sections: ProviderConfig | RouteConfig) -> Timeouts:
+    """The defaults, overridden by the provider's, overridden by the route's."""
+    values: dict[str, float] = config.defaults.timeouts.model_dump()
+    for section in sections:
+        if section.timeouts is not None:
+            values.update({name: value for name, value in section.timeouts.model_dump().items() if value is not None})
+    return Timeouts(**values)
+
+
+def limits_of(section: Any) -> Limits:
+    """section: anything with daily_usd and monthly_usd, Decimal or None."""
+
+    def nano(amount: Decimal | None) -> int | None:
+        return None if amount is None else usd_to_nano(amount)
+
+    return Limits(daily_nanousd=nano(section.daily_usd), monthly_nanousd=nano(section.monthly_usd))
+
+
+def rate_limit_of(section: Any) -> RateLimit:
+    """section: None, or anything with RateLimit's members."""
+    if section is None:
+        return RateLimit()
+    return RateLimit(
+        requests_per_minute=section.requests_per_minute,
+        tokens_per_minute=section.tokens_per_minute,
+        concurrent=section.concurrent,
+    )
+
+
+def _static_keys(config: Config) -> dict[str, KeyRecord]:
+    records = {}
+    for key in config.keys:
+        if not key.key:
+            continue
+        digest = digest_of(key.key.reveal())
+        records[digest] = KeyRecord(
+            name=key.name,
+            digest=digest,
+            hint=key.key.reveal()[-4:],
+            families=None if key.families is None else frozenset(key.families),
+            models=None if key.models is None else frozenset(key.models),
+            wallet=key.wallet,
+            timezone=key.timezone,
+            budget=limits_of(key.budget),
+            family_budgets={family: limits_of(limits) for family, limits in key.budget.families.items()},
+            rate_limit=rate_limit_of(key.rate_limit),
+            expires_s=None if key.expires_at is None else int(key.expires_at.timestamp()),
+        )
+    return records
+
+
+def _notices(config: Config, providers: Mapping[str, Provider], models: Mapping[str, ModelEntry]) -> list[str]:
+    notices = [
+        f"provider {name} is off: its api_key is empty" for name, provider in providers.items() if not provider.active
+    ]
+    for name, entry in models.items():
+        if entry.pool and all(providers[target.provider].adapter.simulated for target in entry.pool):
+            notices.append(f"model {name} is answered by the simulator: no other route of it has a credential")
+        elif not entry.pool:
+            notices.append(f"model {name} can't be served: none of its routes is enabled and has a credential")
+    notices += [f"key {key.name} is off: its value is empty" for key in config.keys if not key.key]
+    return notices

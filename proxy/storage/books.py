@@ -1,0 +1,312 @@
+"""The books: what is held and spent, decided in memory, written in batches.
+
+    open ──▶ posted | void | recovered          a hold leaves "open" once; any later word about it changes nothing
+
+A window's room is its limit + credit − posted − pending. `posted` and `pending` are a cache of holds and entries, kept in
+the same transaction; limits are not stored, each reservation brings them. After a failed transaction everything in memory is
+forgotten and read anew. All of this runs in the writer's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from proxy.context import Charge
+from proxy.errors import RequestError
+from proxy.storage.ledger import Posting, Subject, UsageRow, Window
+from proxy.storage.records import Held, Spending, bounded_count, bounded_text, payer
+from proxy.storage.refusals import refusal
+from proxy.storage.statements import Cursor, Statements
+
+if TYPE_CHECKING:
+    from proxy.storage.operations import Operation
+
+EPOCH_BITS = 40
+"""A hold's id is its owner's epoch, then a count: unique without asking the database."""
+GATEWAY = "gateway"
+
+
+class Books:
+    """Everything that moves money. `apply` runs inside a transaction that its caller opened."""
+
+    def __init__(self, cursor: Cursor, statements: Statements, epoch: int) -> None:
+        self._cursor = cursor
+        self._sql = statements
+        self._epoch = epoch
+        self._made = 0
+        self._now_ns = 0
+        self._careful = False
+        self.forget()
+
+    def forget(self) -> None:
+        """What is in memory may not be what is stored: read it anew before the next operation."""
+        self._loaded = False
+        self._open: dict[str, Held] = {}
+        self._latest: dict[tuple[str, str], Spending] = {}
+        self._known: WeakValueDictionary[int, Spending] = WeakValueDictionary()
+        self._subjects: dict[tuple[str, ...], int] = {}
+        self._prices: dict[str, int] = {}
+        self._changed_holds: dict[int, Held] = {}
+        self._changed_spendings: set[Spending] = set()
+        self._legs: dict[tuple[int, int], int | None] = {}
+        self._entries: list[tuple[Any, ...]] = []
+        self._usage: list[tuple[Any, ...]] = []
+
+    @property
+    def unsettled(self) -> int:
+        """How many holds are open."""
+        return len(self._open)
+
+    def apply(self, operations: Sequence[Operation], now_ns: int, *, careful: bool = False) -> list[Any]:
+        """Decide the operations one after another and write what they come to. Returns an answer to each.
+
+        careful: look into the database for holds that are over; one operation at a time.
+        """
+        if not self._loaded:
+            self._load()
+        self._now_ns, self._careful = now_ns, careful
+        answers = [operation.apply(self) for operation in operations]
+        if not operations:
+            self._cursor.execute(self._sql.seen, (now_ns, self._epoch))
+        self._flush()
+        return answers
+
+    def reserve(
+        self,
+        request_id: str,
+        amount: int,
+        windows: Sequence[Window],
+        floor: int | None,
+        subject: Subject,
+    ) -> int | RequestError:
+        """Hold the amount, or the most that fits, in all windows or in none. Returns what is held, or the refusal."""
+        if request_id in self._open:
+            return self._open[request_id].amount
+        if self._careful:
+            over = self._cursor.execute(self._sql.hold_amount, (request_id,)).fetchone()
+            if over is not None:
+                return int(over[0])
+        spendings = [self._spending(window) for window in windows]
+        granted, short = amount, None
+        for window, spending in zip(windows, spendings, strict=True):
+            left = window.limit_nanousd + spending.credit - spending.posted - spending.pending
+            if left < granted:
+                granted, short = left, (window, spending)
+        if short is not None and (floor is None or granted < floor):
+            window, spending = short
+            return refusal(window, spending.end_s, window.limit_nanousd + spending.credit, granted, amount)
+        self._made += 1
+        hold_id = self._epoch << EPOCH_BITS | self._made
+        subject_id = self._subject_id(subject.key, subject.wallet or "", subject.model, subject.family, "", "")
+        row = (
+            hold_id,
+            request_id,
+            subject_id,
+            bounded_text(subject.user),
+            granted,
+            self._now_ns,
+            "open",
+            0,
+            0,
+            0,
+            0,
+            0,
+        )
+        held = Held(row, payer(subject.key, subject.wallet), tuple(dict.fromkeys(spendings)))
+        self._open[request_id] = self._changed_holds[hold_id] = held
+        for spending in held.spendings:
+            spending.pending += granted
+            self._legs[hold_id, spending.id] = None
+        self._changed_spendings.update(held.spendings)
+        return granted
+
+    def mark(self, request_id: str, charge: Charge | None) -> None:
+        """The request goes to a provider or, with a charge, has come to so much."""
+        held = self._open.get(request_id)
+        if held is None:
+            return
+        held.dispatched = 1
+        if charge is not None:
+            held.checkpoint = charge.amount_nanousd
+            held.checkpoint_input = bounded_count(charge.usage.input_tokens)
+            held.checkpoint_output = bounded_count(charge.usage.output_tokens)
+        self._changed_holds[held.id] = held
+
+    def commit(self, postings: Sequence[Posting], row: UsageRow | None) -> None:
+        """Close the holds, enter what was spent, log the request."""
+        for posting in postings:
+            held = self._open.pop(posting.request_id, None)
+            if held is None:
+                continue
+            charge = posting.charge
+            if charge is None:
+                self._close(held, "void", 0)
+                continue
+            self._close(held, "posted", charge.amount_nanousd, family=charge.family)
+            if row is None or row.request_id != posting.request_id:
+                self._charge(posting.request_id, held.payer, "", charge.amount_nanousd, charge.price, charge.price_line)
+        if row is not None:
+            self._log(row)
+
+    def credit(self, wallet: str, window: Window, amount: int, operation_id: str, kind: str, actor: str, line: str) -> int:
+        """Add to a wallet (take from it, if negative), once per operation id. Returns its balance."""
+        spending = self._spending(window)
+        if self._cursor.execute(self._sql.entry_kind, (operation_id,)).fetchone() is None and amount:
+            spending.credit += amount
+            accounts = ("external", f"wallet:{wallet}") if amount > 0 else (f"wallet:{wallet}", "external")
+            self._enter(operation_id, kind, *accounts, abs(amount), None, actor, line)
+            self._changed_spendings.add(spending)
+        return spending.credit - spending.posted
+
+    def recover(self, now_ns: int) -> int:
+        """Close what a gateway that died left open, on the evidence of its last checkpoint. Returns how many.
+
+        What may have been spent beyond the evidence is entered as exposure: the operator's, and so of the gateway's
+        budgets, never the caller's. A flag that was not yet written may have been lost: exposure too.
+        """
+        self._load()
+        self._now_ns = now_ns
+        abandoned, self._open = list(self._open.values()), {}
+        for held in abandoned:
+            charged = held.checkpoint if held.dispatched else 0
+            exposure = max(0, held.amount - charged)
+            self._close(held, "recovered" if held.dispatched else "void", charged, exposure=exposure)
+            line = "the last checkpoint before a crash"
+            if charged:
+                self._enter(held.request_id, "recovered", held.payer, "provider", charged, None, "recovery", line)
+            if exposure:
+                self._enter(held.request_id, "exposure", "operator", "exposure", exposure, None, "recovery", line)
+            self._usage.append(
+                (held.request_id, "", held.created_ns, held.subject_id, held.user, 0, held.checkpoint_input, 0,
+                 held.checkpoint_output, 0, 1, charged, None, 0, None, 0, 0, "", "recovered", 0)
+            )  # fmt: skip
+        self._flush()
+        return len(abandoned)
+
+    def _close(self, held: Held, state: str, posted: int, *, family: str = "", exposure: int = 0) -> None:
+        held.state, held.posted = state, posted
+        self._changed_holds[held.id] = held
+        overrun = max(0, posted - held.amount)
+        for spending in held.spendings:
+            spending.pending -= held.amount
+            part = posted
+            if family and spending.family and spending.family != family:
+                part = 0
+            elif exposure and spending.scope == GATEWAY:
+                part = posted + exposure
+            spending.posted += part
+            if part == posted:
+                spending.overrun += overrun
+            else:
+                self._legs[held.id, spending.id] = part
+        self._changed_spendings.update(held.spendings)
+
+    def _log(self, row: UsageRow) -> None:
+        wallet = row.wallet or ""
+        subject_id = self._subject_id(row.key, wallet, row.model, row.family, row.route, row.provider)
+        counts = (row.input_tokens, row.cached_input_tokens, row.output_tokens, row.reasoning_tokens)
+        self._usage.append(
+            (row.request_id, bounded_text(row.client_request_id), row.received_ns, subject_id, bounded_text(row.user),
+             row.attempts, *map(bounded_count, counts), int(row.estimated), row.debit_nanousd, row.cost_nanousd,
+             row.latency_ms, row.first_token_ms, row.overhead_ms, row.status, row.code, row.end, int(row.stream))
+        )  # fmt: skip
+        account = payer(row.key, wallet)
+        self._charge(row.request_id, account, row.provider, row.debit_nanousd, row.price, row.price_line)
+
+    def _charge(self, request_id: str, account: str, provider: str, amount: int, price: str, line: str) -> None:
+        if amount:
+            price_id = self._price_id(price) if price else None
+            account_there = f"provider:{provider}" if provider else "provider"
+            self._enter(request_id, "charge", account, account_there, amount, price_id, "", line)
+
+    def _enter(
+        self,
+        key: str,
+        kind: str,
+        debit: str,
+        credit: str,
+        amount: int,
+        price_id: int | None,
+        actor: str,
+        line: str,
+    ) -> None:
+        self._entries.append((key, kind, debit, credit, amount, price_id, actor, line, self._now_ns))
+
+    def _spending(self, window: Window) -> Spending:
+        latest = self._latest.get((window.scope, window.period))
+        if latest is not None and latest.start_s == window.start_s:
+            return latest
+        return self._find_spending(window, latest)
+
+    def _find_spending(self, window: Window, latest: Spending | None) -> Spending:
+        """The window's own row, or the newest of its scope while that lasts: clocks and zones may change, a window doesn't.
+
+        Holds where the asked window overlaps the newest or ends where that begins; so a clock that goes back over
+        midnight stays in the new day, while one that was a year ahead for a while does not bind the scope to that year.
+        """
+        scope, period, start_s = window.scope, window.period, window.start_s
+        if latest is None:
+            row = self._cursor.execute(self._sql.latest_spending, (scope, period)).fetchone()
+            if row is not None:
+                latest = self._latest[scope, period] = self._know(row)
+        if latest is not None:
+            lasts = self._now_ns < latest.end_s * 10**9
+            if lasts and start_s < latest.end_s and window.end_s >= latest.start_s:
+                return latest
+        row = self._cursor.execute(self._sql.spending_at, (scope, period, start_s)).fetchone()
+        if row is None:
+            self._sql.new_spendings.write(self._cursor, [(scope, period, start_s, window.end_s, 0, 0, 0, 0)])
+            row = self._cursor.execute(self._sql.spending_at, (scope, period, start_s)).fetchone()
+        found = self._know(row)
+        if latest is None or found.start_s > latest.start_s:
+            self._latest[scope, period] = found
+        return found
+
+    def _know(self, row: Sequence[Any]) -> Spending:
+        """The one object of a stored window."""
+        known = self._known.get(row[0])
+        if known is None:
+            known = self._known[row[0]] = Spending(row)
+        return known
+
+    def _subject_id(self, *labels: str) -> int:
+        found = self._subjects.get(labels)
+        if found is None:
+            self._sql.new_subjects.write(self._cursor, [labels])
+            (found,) = self._cursor.execute(self._sql.subject_id, labels).fetchone()
+            self._subjects[labels] = found
+        return found
+
+    def _price_id(self, stamp: str) -> int:
+        found = self._prices.get(stamp)
+        if found is None:
+            self._sql.new_prices.write(self._cursor, [(stamp,)])
+            (found,) = self._cursor.execute(self._sql.price_id, (stamp,)).fetchone()
+            self._prices[stamp] = found
+        return found
+
+    def _load(self) -> None:
+        """Every open hold, with its windows."""
+        legs: dict[int, list[Spending]] = {}
+        for hold_id, *row in self._cursor.execute(self._sql.open_legs).fetchall():
+            legs.setdefault(hold_id, []).append(self._know(row))
+        for *row, key, wallet in self._cursor.execute(self._sql.open_holds).fetchall():
+            held = Held(row, payer(key, wallet), tuple(legs.get(row[0], ())))
+            self._open[held.request_id] = held
+        self._loaded = True
+
+    def _flush(self) -> None:
+        holds = [held.row() for held in self._changed_holds.values()]
+        if self._sql.holds.write(self._cursor, holds) != len(holds):
+            raise RuntimeError("a hold that was open in memory is over in the store")
+        self._sql.legs.write(self._cursor, [(*ids, posted) for ids, posted in self._legs.items()])
+        self._sql.spendings.write(self._cursor, [spending.row() for spending in self._changed_spendings])
+        self._sql.entries.write(self._cursor, self._entries)
+        self._sql.usage.write(self._cursor, self._usage)
+        self._changed_holds.clear()
+        self._changed_spendings.clear()
+        self._legs.clear()
+        self._entries.clear()
+        self._usage.clear()

@@ -1,0 +1,131 @@
+"""What is asked of the writer: each operation carries its question, and the future that waits for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from proxy.context import Charge
+from proxy.storage.books import Books
+from proxy.storage.ledger import Posting, Subject, UsageRow, Window
+
+
+class Operation:
+    """One step in the books."""
+
+    __slots__ = ("future",)
+    urgent = True
+    """Somebody waits for it; what nobody waits for goes with the next that is, or a moment later."""
+    lasting = False
+    """It tells what has happened: kept and tried again until it is written."""
+
+    def __init__(self, future: asyncio.Future[Any] | None = None) -> None:
+        self.future = future
+
+    def apply(self, books: Books) -> Any:
+        """Returns the answer; an exception is answered too, not raised."""
+        raise NotImplementedError
+
+
+class Reserve(Operation):
+    """Hold an amount."""
+
+    __slots__ = ("amount", "floor", "request_id", "subject", "windows")
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        request_id: str,
+        amount: int,
+        windows: Sequence[Window],
+        floor: int | None,
+        subject: Subject,
+    ) -> None:
+        self.future = future
+        self.request_id = request_id
+        self.amount = amount
+        self.windows = windows
+        self.floor = floor
+        self.subject = subject
+
+    def apply(self, books: Books) -> Any:
+        return books.reserve(self.request_id, self.amount, self.windows, self.floor, self.subject)
+
+
+class Commit(Operation):
+    """The end of a request."""
+
+    __slots__ = ("postings", "row")
+    lasting = True
+
+    def __init__(self, future: asyncio.Future[Any] | None, postings: Sequence[Posting], row: UsageRow | None) -> None:
+        self.future = future
+        self.postings = postings
+        self.row = row
+
+    def apply(self, books: Books) -> None:
+        books.commit(self.postings, self.row)
+
+
+class Mark(Operation):
+    """A request goes to a provider or, with a charge, has come to so much."""
+
+    __slots__ = ("charge", "request_id")
+    urgent = False
+    lasting = True
+
+    def __init__(self, request_id: str, charge: Charge | None) -> None:
+        self.future = None
+        self.request_id = request_id
+        self.charge = charge
+
+    def apply(self, books: Books) -> None:
+        books.mark(self.request_id, self.charge)
+
+
+class Credit(Operation):
+    """Money into a wallet, or out of it."""
+
+    __slots__ = ("actor", "amount", "kind", "line", "operation_id", "wallet", "window")
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        wallet: str,
+        window: Window,
+        amount: int,
+        operation_id: str,
+        kind: str,
+        actor: str,
+        line: str,
+    ) -> None:
+        self.future = future
+        self.wallet = wallet
+        self.window = window
+        self.amount = amount
+        self.operation_id = operation_id
+        self.kind = kind
+        self.actor = actor
+        self.line = line
+
+    def apply(self, books: Books) -> int:
+        return books.credit(self.wallet, self.window, self.amount, self.operation_id, self.kind, self.actor, self.line)
+
+
+class Call(Operation):
+    """Something else to do on the connection, in a transaction of its own: reports, keys."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, future: asyncio.Future[Any], function: Callable[[Connection], Any]) -> None:
+        self.future = future
+        self.function = function
+
+
+class Stop(Operation):
+    """Write what is queued, then close."""
+
+    __slots__ = ()

@@ -1,0 +1,83 @@
+"""The Ledger over a writer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from proxy.context import Charge
+from proxy.storage.ledger import Posting, Subject, UsageRow, Window
+from proxy.storage.operations import Commit, Mark, Reserve
+from proxy.storage.records import checked_amount
+from proxy.storage.writer import Writer, unavailable
+
+NOBODY = Subject(key="")
+
+
+class SqlReservation:
+    """A hold that stands in the ledger."""
+
+    __slots__ = ("_request_id", "_writer", "amount_nanousd")
+
+    def __init__(self, writer: Writer, request_id: str, amount_nanousd: int) -> None:
+        self._writer = writer
+        self._request_id = request_id
+        self.amount_nanousd = amount_nanousd
+
+    def settle(self, charge: Charge) -> Posting:
+        """Raises: ValueError: the amount is no integer of nano-USD, negative or above MAX_NANOUSD."""
+        checked_amount(charge.amount_nanousd)
+        return Posting(request_id=self._request_id, charge=charge)
+
+    def void(self) -> Posting:
+        return Posting(request_id=self._request_id, charge=None)
+
+    def dispatched(self) -> None:
+        self._writer.put(Mark(self._request_id, None))
+
+    def checkpoint(self, charge: Charge) -> None:
+        checked_amount(charge.amount_nanousd)
+        self._writer.put(Mark(self._request_id, charge))
+
+
+class SqlLedger:
+    """Reserves and commits in the writer's batches."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    @property
+    def unsettled(self) -> int:
+        """How many holds are open."""
+        return self._writer.unsettled
+
+    async def reserve(
+        self,
+        request_id: str,
+        amount_nanousd: int,
+        windows: Sequence[Window],
+        *,
+        floor_nanousd: int | None = None,
+        subject: Subject | None = None,
+    ) -> SqlReservation:
+        """Raises: BudgetExhausted, WalletEmpty, LedgerUnavailable; ValueError: the amount is none."""
+        checked_amount(amount_nanousd)
+        if self._writer.overloaded:
+            raise unavailable("too many operations are waiting")
+        try:
+            held: int = await self._writer.ask(
+                lambda future: Reserve(future, request_id, amount_nanousd, windows, floor_nanousd, subject or NOBODY)
+            )
+        except asyncio.CancelledError:
+            # Whoever asked is gone, and the hold may have been made: give it back, in the order of the queue.
+            self._writer.put(Commit(None, (Posting(request_id=request_id, charge=None),), None))
+            raise
+        return SqlReservation(self._writer, request_id, held)
+
+    async def commit(self, postings: Sequence[Posting], row: UsageRow | None) -> None:
+        """Raises: LedgerUnavailable: not durable yet; it is kept and written as soon as the store can."""
+        for amount in (posting.charge.amount_nanousd for posting in postings if posting.charge is not None):
+            checked_amount(amount)
+        if row is not None:
+            checked_amount(row.debit_nanousd)
+        await self._writer.ask(lambda future: Commit(future, postings, row))

@@ -1,0 +1,81 @@
+"""Wallets: balances that keys draw on, filled and corrected by name and with a reason, never edited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from proxy.calendar import LIFETIME
+from proxy.money import MAX_NANOUSD
+from proxy.storage.ledger import Window
+from proxy.storage.operations import Credit
+from proxy.storage.tables import spending
+from proxy.storage.writer import Writer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wallet:
+    """A wallet as it stands, in nano-USD."""
+
+    name: str
+    credited: int
+    spent: int
+    held: int
+    """For requests that run now."""
+
+    @property
+    def balance(self) -> int:
+        return self.credited - self.spent
+
+
+def wallet_window(name: str) -> Window:
+    """The window that holds on a wallet stand in; it can't be overdrawn by an admission."""
+    return Window(
+        scope=f"wallet:{name}",
+        period="lifetime",
+        start_s=LIFETIME[0],
+        end_s=LIFETIME[1],
+        limit_nanousd=0,
+        param="wallet",
+    )
+
+
+class Wallets:
+    """Wallets over a writer."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def credit(self, name: str, amount_nanousd: int, *, operation_id: str, actor: str, reason: str) -> int:
+        """Add to a wallet, made by its first credit. Once per operation id. Returns the balance.
+
+        Raises: ValueError: the amount is not above zero; LedgerUnavailable.
+        """
+        if not 0 < amount_nanousd <= MAX_NANOUSD:
+            raise ValueError(f"a credit is above 0 and at most {MAX_NANOUSD} nano-USD, not {amount_nanousd}")
+        return await self._move(name, amount_nanousd, operation_id, "topup", actor, reason)
+
+    async def adjust(self, name: str, amount_nanousd: int, *, operation_id: str, actor: str, reason: str) -> int:
+        """Correct a wallet, up or down. Once per operation id. Returns the balance.
+
+        Raises: ValueError: the amount is zero or too large; LedgerUnavailable.
+        """
+        if not 0 < abs(amount_nanousd) <= MAX_NANOUSD:
+            raise ValueError(f"an adjustment is not 0 and at most {MAX_NANOUSD} nano-USD, not {amount_nanousd}")
+        return await self._move(name, amount_nanousd, operation_id, "adjust", actor, reason)
+
+    async def list(self) -> list[Wallet]:
+        """Every wallet that was ever credited or drawn on, by name."""
+        return await self._writer.run(_read)
+
+    async def _move(self, name: str, amount: int, operation_id: str, kind: str, actor: str, reason: str) -> int:
+        balance: int = await self._writer.ask(
+            lambda future: Credit(future, name, wallet_window(name), amount, operation_id, kind, actor, reason)
+        )
+        return balance
+
+
+def _read(connection: Connection) -> list[Wallet]:
+    rows = connection.execute(select(spending).where(spending.c.period == "lifetime").order_by(spending.c.scope))
+    return [Wallet(name=row.scope.partition(":")[2], credited=row.credit, spent=row.posted, held=row.pending) for row in rows]

@@ -1,0 +1,277 @@
+"""The writer: one thread that owns the connection and commits everything that is waiting at once.
+
+Under little load a commit holds one operation and takes one fsync; under much it holds many and still takes one. Admissions
+fail while the store can't write. What has happened already (settlements, flags) is kept and written as soon as it can be. If
+the thread itself fails, it stays down and says so: nothing is spent unrecorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+
+from proxy.clock import Clock
+from proxy.errors import LedgerUnavailable
+from proxy.storage.books import Books
+from proxy.storage.operations import Call, Operation, Stop
+from proxy.storage.owner import begin_epoch, end_epoch
+from proxy.storage.sqlite import Database, cannot_write
+from proxy.storage.statements import Statements
+
+T = TypeVar("T")
+BATCH = 512
+QUEUE_LIMIT = 10_000
+LINGER_S = 0.1
+"""How long a flag that nobody waits for may stay unwritten."""
+RETRY_S = 1.0
+SIBLINGS = 8
+COMMIT_DELAY_S = 0.002
+"""While that many requests run, a commit waits so long for others to share it: each has a price of its own, paid from the
+same processor time as the requests (PostgreSQL: commit_siblings, commit_delay)."""
+
+log = logging.getLogger("paifang.ledger")
+
+
+class Writer:
+    """Takes operations from any event loop, writes them in its own thread, answers on the loop they came from."""
+
+    def __init__(self, url: URL, durability: str, clock: Clock) -> None:
+        self._url = url
+        self._durability = durability
+        self._clock = clock
+        self._queue: SimpleQueue[Operation] = SimpleQueue()
+        self._kept: list[Operation] = []
+        self._problem: str | None = None
+        self._over = ""
+        self._books: Books | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps the store from writing, None if nothing does."""
+        return self._over or self._problem
+
+    @property
+    def unsettled(self) -> int:
+        """How many holds are open."""
+        return self._books.unsettled if self._books is not None else 0
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether so much is waiting that nothing new should be begun."""
+        return self._queue.qsize() > QUEUE_LIMIT
+
+    def start(self, first: Callable[[Connection], T]) -> T:
+        """Open the store and settle what a crash left. Returns what `first` finds in it; waits for it.
+
+        Raises: StoreError.
+        """
+        opened: Future[T] = Future()
+        threading.Thread(target=self._work, args=(opened, first), name="ledger", daemon=True).start()
+        return opened.result()
+
+    def put(self, operation: Operation) -> None:
+        """Queue an operation; its future gets the answer."""
+        self._queue.put(operation)
+        if self._over:
+            self._refuse_queued()
+
+    async def ask(self, make: Callable[[asyncio.Future[Any]], Operation]) -> Any:
+        """Queue the operation that `make` makes of a future, and wait for its answer.
+
+        Raises: LedgerUnavailable: it can't be written now.
+        """
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.put(make(future))
+        return await future
+
+    async def run(self, function: Callable[[Connection], T]) -> T:
+        """Call a function with the connection, in the thread and in a transaction of its own; keep it short."""
+        answer: T = await self.ask(lambda future: Call(future, function))
+        return answer
+
+    async def close(self) -> None:
+        """Write what is queued and close the store."""
+        if not self._over:
+            await self.ask(Stop)
+
+    def _work(self, opened: Future[T], first: Callable[[Connection], T]) -> None:
+        try:
+            database = Database(self._url, self._durability)
+        except BaseException as error:
+            self._over = "the store could not be opened"
+            opened.set_exception(error)
+            return
+        try:
+            epoch = begin_epoch(database, self._clock.now_ns())
+            books = Books(database.cursor, Statements(database.engine.dialect), epoch)
+            database.begin()
+            recovered = books.recover(self._clock.now_ns())
+            database.commit()
+            if recovered:
+                log.warning("%d requests that a crash had cut off were settled on their last checkpoint", recovered)
+            with database.connection.begin():
+                found = first(database.connection)
+        except BaseException as error:
+            self._over = "the store could not be opened"
+            database.close()
+            opened.set_exception(error)
+            return
+        self._books = books
+        opened.set_result(found)
+        stop: Stop | None = None
+        try:
+            while stop is None:
+                stop = self._turn(database, books)
+            end_epoch(database, epoch, self._clock.now_ns())
+            self._over = "the store is closed"
+        except BaseException as error:
+            self._over = f"the ledger's writer failed: {error!r}"
+            log.critical("%s", self._over, exc_info=error)
+        database.close()
+        self._refuse_queued()
+        if stop is not None:
+            _answer([(stop, None)])
+
+    def _turn(self, database: Database, books: Books) -> Stop | None:
+        """One batch. Returns the order to stop, if there was one."""
+        gathered = self._gather()
+        calls = [operation for operation in gathered if type(operation) is Call]
+        stop = next((operation for operation in gathered if type(operation) is Stop), None)
+        special = (Call, Stop)
+        batch = self._kept + [operation for operation in gathered if type(operation) not in special]
+        if batch or self._problem:
+            self._write(database, books, batch)
+        for call in calls:
+            _answer([(call, _call(database, call))])
+        if stop is not None and self._kept:
+            log.critical("%d settlements could not be written before the store was closed", len(self._kept))
+        return stop
+
+    def _gather(self) -> list[Operation]:
+        """Everything that waits; at first for as long as it takes, after a flag a moment for something urgent."""
+        batch: list[Operation] = []
+        queue, urgent = self._queue, False
+        try:
+            batch.append(queue.get(timeout=RETRY_S if self._kept or self._problem else None))
+            linger_until_s = time.monotonic() + LINGER_S
+            while len(batch) < BATCH:
+                if batch[-1].urgent and not urgent:
+                    urgent = True
+                    if self.unsettled >= SIBLINGS or queue.qsize() >= 2:
+                        time.sleep(COMMIT_DELAY_S)
+                rest_s = 0 if urgent else linger_until_s - time.monotonic()
+                batch.append(queue.get(timeout=rest_s) if rest_s > 0 else queue.get_nowait())
+        except Empty:
+            pass
+        return batch
+
+    def _write(self, database: Database, books: Books, batch: list[Operation]) -> None:
+        self._kept = []
+        try:
+            answers = _transact(database, books, batch, self._clock.now_ns())
+        except Exception as error:
+            _undo(database, books)
+            if cannot_write(error):
+                self._put_off(batch, error)
+            else:
+                self._write_singly(database, books, batch)
+        else:
+            self._problem = None
+            _answer(zip(batch, answers, strict=True))
+
+    def _write_singly(self, database: Database, books: Books, batch: list[Operation]) -> None:
+        """One of them can't be written at all: the others must not fail with it.
+
+        A hold that it was to close stays open, and counts, until the next start settles it.
+        """
+        for position, operation in enumerate(batch):
+            try:
+                answers = _transact(database, books, [operation], self._clock.now_ns(), careful=True)
+            except Exception as error:
+                _undo(database, books)
+                if cannot_write(error):
+                    self._put_off(batch[position:], error)
+                    return
+                log.error("the store refused an operation of the ledger: %r", error, exc_info=error)
+                _answer([(operation, unavailable(repr(error)))])
+            else:
+                _answer([(operation, answers[0])])
+
+    def _put_off(self, batch: list[Operation], error: Exception) -> None:
+        """The store can't write now. Refuse what is new, keep what has happened."""
+        if self._problem is None:
+            log.error("the ledger can't write: %s", error)
+        self._problem = f"the ledger can't write: {error}"
+        _answer([(operation, unavailable(str(error))) for operation in batch])
+        self._kept = [operation for operation in batch if operation.lasting]
+        for operation in self._kept:
+            operation.future = None
+
+    def _refuse_queued(self) -> None:
+        try:
+            while True:
+                _answer([(self._queue.get_nowait(), unavailable(self._over))])
+        except Empty:
+            pass
+
+
+def unavailable(detail: str) -> LedgerUnavailable:
+    """detail: for the log."""
+    return LedgerUnavailable(
+        "The ledger can't write now, so nothing new may be spent. Try again soon.",
+        retry_after_s=RETRY_S,
+        detail=detail,
+    )
+
+
+def _transact(database: Database, books: Books, batch: list[Operation], now_ns: int, *, careful: bool = False) -> list[Any]:
+    database.begin()
+    answers = books.apply(batch, now_ns, careful=careful)
+    database.commit()
+    return answers
+
+
+def _undo(database: Database, books: Books) -> None:
+    books.forget()
+    database.rollback()
+
+
+def _call(database: Database, call: Call) -> Any:
+    try:
+        with database.connection.begin():
+            return call.function(database.connection)
+    except DBAPIError as error:
+        return unavailable(str(error.orig))
+    except Exception as error:
+        return error
+
+
+def _answer(answers: Iterable[tuple[Operation, Any]]) -> None:
+    """Hand the answers over, all of a loop's at once. Nobody waits on a loop that is closed."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any]]] = {}
+    for operation, answer in answers:
+        if operation.future is not None:
+            by_loop.setdefault(operation.future.get_loop(), []).append((operation.future, answer))
+    for loop, pairs in by_loop.items():
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_resolve, pairs)
+
+
+def _resolve(pairs: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    for future, answer in pairs:
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)

@@ -1,0 +1,208 @@
+"""Story: what is known of one request while it runs, and how that reads for hooks, headers, the usage log and the client."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from proxy.chat import Answer, ChatEvent, ChatRequest, Usage, Verbatim
+from proxy.clock import Clock
+from proxy.context import Attempt, Charge, EndReason, Hold, Outcome, RequestContext, Target
+from proxy.errors import GatewayError
+from proxy.estimate import Tally
+from proxy.money import nano_to_usd
+from proxy.storage.ledger import UsageRow
+from proxy.streaming import Reply
+
+MOST_DROPPED_NAMES = 32
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Story:
+    """One request in progress. Only the pipeline writes here."""
+
+    ctx: RequestContext
+    reply: Reply
+    clock: Clock
+    started_ns: int
+    task: asyncio.Task[Any] | None = None
+    stage: str = ""
+    """The stage that runs now, or failed; "" between two."""
+    asked: ChatRequest | None = None
+    """The request as the client sent it."""
+    held_bytes: int = 0
+    """The size of request that the holds cover."""
+    holds: list[Hold] = field(default_factory=list)
+    reserved: bool = False
+    settled: bool = False
+    tries: int = 0
+    attempts: list[Attempt] = field(default_factory=list)
+    """Those that are over."""
+    target: Target | None = None
+    dropped: tuple[str, ...] = ()
+    clamped: int | None = None
+    usage: Usage | None = None
+    """What the provider reported or, at the end, what we estimate."""
+    tally: Tally = field(default_factory=Tally)
+    charge: Charge | None = None
+    first_token_ns: int | None = None
+    checked_ns: int = 0
+    """When the last checkpoint was."""
+    waited_ns: int = 0
+    """Spent waiting for a provider or a client."""
+    end: EndReason = "complete"
+    error: GatewayError | None = None
+
+    @contextmanager
+    def during(self, stage: str) -> Iterator[None]:
+        """Name the running stage, and count this process's own time in it."""
+        self.stage = stage
+        started_ns, waited_ns = self.clock.monotonic_ns(), self.waited_ns
+        try:
+            yield
+            self.stage = ""
+        finally:
+            own_ns = self.clock.monotonic_ns() - started_ns - (self.waited_ns - waited_ns)
+            stages = self.ctx.timeline.stages_ns
+            stages[stage] = stages.get(stage, 0) + own_ns
+
+    def received(self, events: Sequence[ChatEvent]) -> None:
+        """Keep the evidence: tokens so far, the reported usage, the time of the first token."""
+        for event in events:
+            if isinstance(event, Usage):
+                self.usage = event
+            elif isinstance(event, (Verbatim, Answer)):
+                for part in event.parts:
+                    self.tally.add(part)
+            else:
+                self.tally.add(event)
+        if self.first_token_ns is None and self.tally.output_tokens:
+            self.first_token_ns = self.checked_ns = self.clock.monotonic_ns()
+
+    def due(self, every_ns: int) -> bool:
+        """Whether a checkpoint is due; if so, the next is `every_ns` from now."""
+        now_ns = self.clock.monotonic_ns()
+        if self.first_token_ns is None or now_ns - self.checked_ns < every_ns:
+            return False
+        self.checked_ns = now_ns
+        return True
+
+    def evidence(self) -> Usage | None:
+        """Reported usage, else an estimate of what was received, else None: nothing was served."""
+        if self.usage is None and self.tally.output_tokens and self.ctx.chat is not None:
+            return self.tally.usage(self.ctx.chat)
+        return self.usage
+
+    def elapsed_ns(self) -> int:
+        return self.clock.monotonic_ns() - self.started_ns
+
+    def outcome(self) -> Outcome:
+        """How it ended, or stands."""
+        elapsed_ns, error = self.elapsed_ns(), self.error
+        return Outcome(
+            end=self.end,
+            status=499 if self.end == "client_gone" else 200 if error is None else error.status,
+            code="" if error is None else error.code,
+            stage="" if error is None else self.stage,
+            error=error,
+            target=self.target,
+            attempts=tuple(self.attempts),
+            usage=self.evidence(),
+            charge=self.charge,
+            latency_s=elapsed_ns / 1e9,
+            first_token_s=None if self.first_token_ns is None else (self.first_token_ns - self.started_ns) / 1e9,
+            overhead_s=(elapsed_ns - self.waited_ns) / 1e9,
+        )
+
+    def headers(self) -> dict[str, str]:
+        """Response headers: what answered, how many tries it took, what it cost if that is known."""
+        ctx = self.ctx
+        headers = {
+            **ctx.reply_headers,
+            "x-request-id": ctx.request_id,
+            "x-paifang-overhead-ms": f"{(self.elapsed_ns() - self.waited_ns) / 1e6:.3f}",
+        }
+        if ctx.client_request_id:
+            headers["x-client-request-id"] = ctx.client_request_id
+        if self.target is not None:
+            headers["x-paifang-route"] = self.target.route
+            headers["x-paifang-attempts"] = str(self.tries)
+        if self.clamped is not None:
+            headers["x-paifang-clamped-max-tokens"] = str(self.clamped)
+        if self.dropped:
+            headers["x-paifang-dropped"] = ", ".join(_header_safe(name) for name in self.dropped[:MOST_DROPPED_NAMES])
+        if self.charge is not None:
+            headers["x-paifang-cost-usd"] = nano_to_usd(self.charge.amount_nanousd)
+        if self.error is not None:
+            headers.update(self.error.headers())
+        return headers
+
+    def usage_body(self) -> dict[str, Any] | None:
+        """The `usage` object: OpenAI's counts and details, and what it cost."""
+        usage = self.usage
+        if usage is None:
+            return None
+        body: dict[str, Any] = {
+            "prompt_tokens": usage.input_tokens,
+            "completion_tokens": usage.output_tokens,
+            "total_tokens": usage.input_tokens + usage.output_tokens,
+            "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
+            "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+        }
+        for name, value in (usage.reported or {}).items():
+            known = body.get(name)
+            if isinstance(known, dict) and isinstance(value, Mapping):
+                body[name] = {**known, **{key: count for key, count in value.items() if count is not None}}
+            elif value is not None:
+                body[name] = value
+        body["input_tokens"], body["output_tokens"] = usage.input_tokens, usage.output_tokens
+        if self.charge is not None:
+            # JSON has but one kind of number; the ledger's integer is what counts.
+            body |= {"tracked": True, "currency": "USD", "cost": self.charge.amount_nanousd / 1e9}
+        if usage.estimated:
+            body["estimated"] = True
+        return body
+
+    def usage_row(self, charge: Charge) -> UsageRow:
+        """Its row in the usage log."""
+        ctx, outcome, usage = self.ctx, self.outcome(), charge.usage
+        assert ctx.principal is not None and ctx.chat is not None and ctx.model is not None
+        target = self.target
+        user = ctx.chat.body.get("user", "")
+        return UsageRow(
+            request_id=ctx.request_id,
+            client_request_id=ctx.client_request_id,
+            received_ns=ctx.received_ns,
+            key=ctx.principal.id,
+            wallet=ctx.principal.wallet,
+            user=user if isinstance(user, str) else "",
+            model=ctx.model.name,
+            family=ctx.model.family if target is None else target.family,
+            route="" if target is None else target.label,
+            provider="" if target is None else target.provider,
+            attempts=len(self.attempts),
+            input_tokens=usage.input_tokens,
+            cached_input_tokens=usage.cached_input_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            estimated=usage.estimated,
+            debit_nanousd=charge.amount_nanousd,
+            cost_nanousd=charge.cost_nanousd,
+            price_line=charge.price_line,
+            latency_ms=int(outcome.latency_s * 1000),
+            first_token_ms=None if outcome.first_token_s is None else int(outcome.first_token_s * 1000),
+            overhead_ms=int(outcome.overhead_s * 1000),
+            status=outcome.status,
+            code=outcome.code,
+            end=outcome.end,
+            stream=ctx.chat.stream,
+        )
+
+
+def _header_safe(name: str) -> str:
+    """A field's name as the client invented it, without what could break a header."""
+    return re.sub(r"[^!-~]|,", "?", name[:64])

@@ -1,0 +1,291 @@
+"""ChatEvents → the client's bytes. Knows whether the response has begun: from then on an error is an event, never a status."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from proxy.chat import (
+    Answer,
+    ChatEvent,
+    ChatRequest,
+    Extra,
+    Finish,
+    Part,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    Verbatim,
+)
+from proxy.errors import GatewayError
+from proxy.jsontext import dumps
+
+JSON = "application/json"
+SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+
+
+class ClientGone(ConnectionError):
+    """The client closed its connection."""
+
+
+class Reply(ABC):
+    """One answer to one client."""
+
+    def __init__(self, request: web.Request) -> None:
+        self.request = request
+        self.response: web.StreamResponse | None = None
+        """Set once the first byte has gone out."""
+        self.deaf = False
+        """True: nobody listens any more, so writing does nothing."""
+
+    @abstractmethod
+    async def write(self, events: Sequence[ChatEvent], headers: Mapping[str, str]) -> None:
+        """Pass events on. headers are those of the response, should this begin it. Raises: ClientGone."""
+
+    @abstractmethod
+    async def end(self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
+        """Complete the answer. usage: the `usage` object, None where there is none. Raises: ClientGone."""
+
+    async def fail(self, error: GatewayError, headers: Mapping[str, str]) -> None:
+        """Answer with an error, or break off the answer that has begun."""
+        await self._whole(error.status, dumps(error.body()), headers)
+
+    async def _whole(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        response = web.Response(status=status, body=body, headers=headers, content_type=JSON)
+        self.response = response
+        if self.deaf:
+            return
+        try:
+            await response.prepare(self.request)
+            await response.write_eof()
+        except ConnectionError as error:
+            raise ClientGone from error
+
+
+class JsonReply(Reply):
+    """The whole answer as one object, whatever way it came."""
+
+    def __init__(self, request: web.Request, chat: ChatRequest | None, fallback_id: str, created: int) -> None:
+        super().__init__(request)
+        self._model = chat.model if chat else ""
+        self._started = Started(id=fallback_id, created=created)
+        self._answer: Mapping[str, Any] | None = None
+        self._choices: dict[int, _Choice] = {}
+
+    async def write(self, events: Sequence[ChatEvent], headers: Mapping[str, str]) -> None:
+        for event in events:
+            match event:
+                case Answer(body=body):
+                    self._answer = body
+                case Verbatim(parts=parts):
+                    for part in parts:
+                        self._collect(part)
+                case Usage():
+                    pass
+                case _:
+                    self._collect(event)
+
+    async def end(self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
+        body = dict(self._answer) if self._answer is not None else self._assembled()
+        body.pop("usage", None)
+        if usage is not None:
+            body["usage"] = usage
+        await self._whole(200, dumps(body), headers)
+
+    def _collect(self, part: Part) -> None:
+        if isinstance(part, Started):
+            known = self._started
+            self._started = Started(id=part.id or known.id, created=part.created or known.created, fields=part.fields)
+            return
+        choice = self._choices.get(part.index)
+        if choice is None:
+            choice = self._choices[part.index] = _Choice()
+        choice.add(part)
+
+    def _assembled(self) -> dict[str, Any]:
+        return {
+            "id": self._started.id,
+            "object": "chat.completion",
+            "created": self._started.created,
+            "model": self._model,
+            **self._started.fields,
+            "choices": [choice.body(index) for index, choice in sorted(self._choices.items())],
+        }
+
+
+class _Choice:
+    """One choice of an answer, put together from its parts."""
+
+    __slots__ = ("calls", "choice", "finish", "message", "reasoning", "text")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.calls: dict[int, dict[str, Any]] = {}
+        self.message: dict[str, Any] = {}
+        self.choice: dict[str, Any] = {}
+        self.finish: str | None = None
+
+    def add(self, part: Part) -> None:
+        match part:
+            case TextDelta(text=text):
+                self.text.append(text)
+            case ReasoningDelta(text=text):
+                self.reasoning.append(text)
+            case ToolCallDelta():
+                call = self.calls.setdefault(
+                    part.position, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+                )
+                call["id"] = part.id or call["id"]
+                call["function"]["name"] += part.name or ""
+                call["function"]["arguments"] += part.arguments
+            case Extra(delta=delta, choice=choice):
+                merge(self.message, delta)
+                merge(self.choice, choice)
+            case Finish(reason=reason):
+                self.finish = reason
+
+    def body(self, index: int) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant"}
+        message["content"] = "".join(self.text) if self.text or not self.calls else None
+        if self.reasoning:
+            message["reasoning_content"] = "".join(self.reasoning)
+        if self.calls:
+            message["tool_calls"] = [call for _, call in sorted(self.calls.items())]
+        message.update(self.message)
+        return {"index": index, "message": message, "logprobs": None, **self.choice, "finish_reason": self.finish}
+
+
+def merge(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    """Add a piece of a stream to what has come before: texts and lists grow, objects merge, the rest is replaced."""
+    for name, value in piece.items():
+        before = whole.get(name)
+        if isinstance(before, str) and isinstance(value, str):
+            whole[name] = before + value
+        elif isinstance(before, list) and isinstance(value, list):
+            whole[name] = [*before, *value]
+        elif isinstance(before, dict) and isinstance(value, Mapping):
+            whole[name] = dict(before)
+            merge(whole[name], value)
+        else:
+            whole[name] = value
+
+
+class StreamReply(Reply):
+    """Server-sent events, each passed on before the next arrives."""
+
+    def __init__(self, request: web.Request, chat: ChatRequest, fallback_id: str, created: int) -> None:
+        super().__init__(request)
+        self._chat = chat
+        self._started = Started(id=fallback_id, created=created)
+        self._learned = False
+        self._head = b""
+        self._roles: set[int] = set()
+
+    async def write(self, events: Sequence[ChatEvent], headers: Mapping[str, str]) -> None:
+        pieces = []
+        for event in events:
+            if type(event) is Verbatim:
+                if not self._learned:
+                    self._learn(event.parts)
+                pieces.append(event.raw)
+            else:
+                pieces.append(self._encode(event))
+        if data := b"".join(pieces):
+            await self._send(data, headers)
+
+    async def end(self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
+        data = b"data: [DONE]\n\n"
+        if usage is not None and self._chat.include_usage:
+            data = self._envelope() + b'[],"usage":' + dumps(usage) + b"}\n\n" + data
+        await self._send(data, headers)
+        if self.response is not None and not self.deaf:
+            try:
+                await self.response.write_eof()
+            except ConnectionError as error:
+                raise ClientGone from error
+
+    async def fail(self, error: GatewayError, headers: Mapping[str, str]) -> None:
+        if self.response is None:
+            await super().fail(error, headers)
+            return
+        await self._send(b"data: " + dumps(error.body()) + b"\n\n", headers)
+        # No terminator: the connection is closed once this is flushed, so that the answer can't look complete.
+        if self.request.transport is not None:
+            self.request.transport.close()
+
+    async def _send(self, data: bytes, headers: Mapping[str, str]) -> None:
+        if self.deaf:
+            return
+        try:
+            if self.response is None:
+                response = web.StreamResponse(headers={**headers, **SSE_HEADERS})
+                await response.prepare(self.request)
+                self.response = response
+            await self.response.write(data)
+        except ConnectionError as error:
+            raise ClientGone from error
+
+    def _learn(self, parts: Sequence[Part]) -> None:
+        """Remember what the provider calls this answer, for chunks that we write ourselves."""
+        for part in parts:
+            if isinstance(part, Started):
+                known = self._started
+                self._started = Started(
+                    id=part.id or known.id, created=part.created or known.created, fields=part.fields
+                )
+                self._learned, self._head = True, b""
+
+    def _envelope(self) -> bytes:
+        if not self._head:
+            envelope = {
+                "id": self._started.id,
+                "object": "chat.completion.chunk",
+                "created": self._started.created,
+                "model": self._chat.model,
+                **self._started.fields,
+            }
+            self._head = b"data: " + dumps(envelope)[:-1] + b',"choices":'
+        return self._head
+
+    def _encode(self, event: ChatEvent) -> bytes:
+        if isinstance(event, Started):
+            self._learn([event])
+            return b""
+        if isinstance(event, (Answer, Verbatim)):
+            return b"".join([self._encode(part) for part in event.parts])
+        if isinstance(event, Usage):
+            return b""
+        delta, choice = _delta(event)
+        if event.index not in self._roles:
+            self._roles.add(event.index)
+            delta = {"role": "assistant", **delta}
+        body = {"index": event.index, "delta": delta, "logprobs": None, "finish_reason": None, **choice}
+        tail = b'],"usage":null}\n\n' if self._chat.include_usage else b"]}\n\n"
+        return self._envelope() + b"[" + dumps(body) + tail
+
+
+def _delta(part: TextDelta | ReasoningDelta | ToolCallDelta | Extra | Finish) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The `delta` of a chunk, and members of its choice."""
+    match part:
+        case TextDelta(text=text):
+            return {"content": text}, {}
+        case ReasoningDelta(text=text):
+            return {"reasoning_content": text}, {}
+        case ToolCallDelta():
+            function: dict[str, Any] = {"arguments": part.arguments}
+            call: dict[str, Any] = {"index": part.position, "function": function}
+            if part.id is not None:
+                call = {"index": part.position, "id": part.id, "type": "function", "function": function}
+            if part.name is not None:
+                call["function"] = {"name": part.name, "arguments": part.arguments}
+            return {"tool_calls": [call]}, {}
+        case Extra(delta=delta, choice=choice):
+            return dict(delta), dict(choice)
+        case Finish(reason=reason):
+            return {}, {"finish_reason": reason}

@@ -1,0 +1,122 @@
+"""Hooks: `def` and `async def` alike, in the order of the list, with the plugin's own section."""
+
+import asyncio
+from typing import Any
+
+import pluggy
+import pytest
+
+from proxy import Charge, Forbidden, PluginFault, Principal, TextDelta, Usage, hookimpl, hookspecs
+from proxy.chain import Chain
+from tests.plugins.targets import context
+
+
+class Sync:
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer
+
+    @hookimpl
+    def authenticate(self, ctx: Any) -> Any:
+        ctx.state.setdefault("asked", []).append("sync")
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    authorize = reserve = observe = authenticate
+
+    @hookimpl
+    def transform_event(self, event: Any, config: Any) -> Any:
+        return TextDelta(event.text + config["suffix"])
+
+
+class Async:
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer
+
+    @hookimpl
+    async def authenticate(self, ctx: Any) -> Any:
+        await asyncio.sleep(0)
+        ctx.state.setdefault("asked", []).append("async")
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    authorize = reserve = observe = authenticate
+
+    @hookimpl
+    async def transform_event(self, event: Any) -> Any:
+        return None
+
+
+def chain(*plugins: Any, sections: dict[str, Any] | None = None) -> tuple[Chain, list[Any]]:
+    manager = pluggy.PluginManager("paifang")
+    manager.add_hookspecs(hookspecs.Request)
+    for number, plugin in reversed(list(enumerate(plugins))):
+        manager.register(plugin, name=f"p{number}")
+    faults: list[Any] = []
+    return Chain(manager, sections or {}, lambda *fault: faults.append(fault)), faults
+
+
+@pytest.mark.parametrize("plugins", [(Sync(), Async(Principal(id="a"))), (Async(), Sync(Principal(id="a")))])
+async def test_first_asks_in_order_until_one_answers(plugins: Any) -> None:
+    calls, _ = chain(*plugins, Sync(Principal(id="never")))
+    ctx = context()
+    assert (await calls.first("authenticate", ctx, Principal)).id == "a"
+    assert len(ctx.state["asked"]) == 2
+    assert [(plugin, hook) for plugin, hook, _ in ctx.timeline.hooks_ns] == [("p0", "authenticate"), ("p1", "authenticate")]
+
+
+async def test_nobody_answers() -> None:
+    calls, _ = chain(Sync(), Async())
+    assert await calls.first("authenticate", context(), Principal) is None
+
+
+@pytest.mark.parametrize("plugin", [Sync(Forbidden("no")), Async(Forbidden("no"))])
+async def test_a_refusal_ends_it(plugin: Any) -> None:
+    calls, faults = chain(plugin, Sync())
+    ctx = context()
+    with pytest.raises(Forbidden):
+        await calls.every("authorize", ctx)
+    assert (len(ctx.state["asked"]), faults) == (1, [])
+
+
+@pytest.mark.parametrize("plugin", [Sync(ValueError("boom")), Async(ValueError("boom")), Sync("junk"), Async(7)])
+async def test_a_guard_that_fails_or_answers_junk_fails_closed_and_is_named(plugin: Any) -> None:
+    calls, faults = chain(plugin)
+    with pytest.raises(PluginFault) as caught:
+        await calls.first("authenticate", context(), Principal)
+    assert (caught.value.status, caught.value.code, caught.value.param) == (500, "plugin_error", "p0")
+    assert "boom" not in caught.value.message
+    assert faults[0][:2] == ("p0", "authenticate")
+
+
+@pytest.mark.parametrize("plugin", [Sync(ValueError("boom")), Async(Forbidden("no"))])
+async def test_an_observer_that_fails_is_reported_and_the_others_are_told(plugin: Any) -> None:
+    calls, faults = chain(plugin, Sync())
+    ctx = context()
+    await calls.notify("observe", ctx)
+    assert len(ctx.state["asked"]) == 2
+    assert [fault[:2] for fault in faults] == [("p0", "observe")]
+
+
+async def test_holds_of_those_before_a_refusal_are_kept_for_voiding() -> None:
+    class Held:
+        def settle(self, charge: Charge) -> None: ...
+        def void(self) -> None: ...
+
+    calls, _ = chain(Sync(Held()), Async(Forbidden("short")))
+    taken: list[Any] = []
+    with pytest.raises(Forbidden):
+        await calls.holds(context(), taken)
+    assert len(taken) == 1
+
+
+async def test_a_hold_without_void_is_junk() -> None:
+    calls, _ = chain(Sync(Usage(input_tokens=0, output_tokens=0)))
+    with pytest.raises(PluginFault, match="settle"):
+        await calls.holds(context(), [])
+
+
+async def test_fold_hands_on_and_each_plugin_gets_its_own_section() -> None:
+    calls, _ = chain(Sync(), Async(), Sync(), sections={"p0": {"suffix": "a"}, "p2": {"suffix": "b"}})
+    assert await calls.fold("transform_event", context(), "event", TextDelta("-"), TextDelta) == TextDelta("-ab")

@@ -1,0 +1,61 @@
+"""Plugins by entry point and by file; what can't be loaded says why and where."""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config import PluginLoadError
+from proxy.registry import BUILTIN_CHAIN, Registry
+
+
+def test_the_builtin_chain_is_found_through_entry_points(tmp_path: Path) -> None:
+    registry = Registry(None, tmp_path)
+    assert set(registry.names) == set(BUILTIN_CHAIN) & set(registry.plugin_names())
+    assert {"openai_chat", "ark", "ark_messages", "simulator"} <= set(registry.adapter_names())
+
+
+def test_listing_is_complete_and_in_order(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from proxy import hookimpl\n@hookimpl\ndef authorize(ctx): ...\n")
+    registry = Registry(["model_scope", "./mine.py", "virtual_keys"], tmp_path)
+    assert registry.names == ("model_scope", "./mine.py", "virtual_keys")
+    called = [impl.plugin_name for impl in reversed(registry.manager.hook.authorize.get_hookimpls())]
+    assert called == ["model_scope", "./mine.py"]
+
+
+def test_what_is_listed_again_is_kept_unless_its_file_changed(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("VALUE = 1\n")
+    first = Registry(["metrics", "./mine.py"], tmp_path)
+    again = Registry(["metrics", "./mine.py"], tmp_path, first)
+    assert again.object_of("metrics") is first.object_of("metrics")
+    assert again.object_of("./mine.py") is first.object_of("./mine.py")
+    file.write_text("VALUE = 22\n")
+    changed = Registry(["metrics", "./mine.py"], tmp_path, again)
+    assert changed.object_of("./mine.py").VALUE == 22
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import nowhere_to_be_found\n", r"./mine.py:1: ModuleNotFoundError"),
+        ("x = 1\ny = x / 0\n", r"./mine.py:2: ZeroDivisionError"),
+        ("from proxy import hookimpl\n@hookimpl\ndef authorise(ctx): ...\n", r"hook 'authorise' that does not exist"),
+        ("from proxy import hookimpl\n@hookimpl\ndef authorize(request): ...\n", r"request"),
+        ("from proxy import hookimpl\n@hookimpl(wrapper=True)\ndef authorize(ctx): yield\n", r"is a wrapper"),
+    ],
+)
+def test_a_file_that_is_no_plugin_says_why(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    registry = Registry(["./mine.py"], tmp_path)
+    with pytest.raises(PluginLoadError, match=why):
+        registry.plugin_model("./mine.py")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PluginLoadError, match="does not exist"):
+        Registry(["./gone.py"], tmp_path).plugin_model("./gone.py")
+
+
+def test_an_unknown_name(tmp_path: Path) -> None:
+    with pytest.raises(LookupError):
+        Registry(["budgett"], tmp_path).plugin_model("budgett")

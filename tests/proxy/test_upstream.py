@@ -1,0 +1,134 @@
+"""aiohttp's client errors in our words, and what really comes off a socket."""
+
+import asyncio
+import inspect
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from proxy.adapter import Send
+from proxy.context import Timeouts
+from proxy.errors import (
+    Progress,
+    StreamTruncated,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from proxy.secret import Secret
+from proxy.snapshot import Provider
+from proxy.upstream import AiohttpTransport, translate
+from tests.fakes import ScriptedUpstream
+from tests.fakes.scripted import FIN, READ, RST, STALL
+from tests.plugins.targets import TARGET
+
+Start = Callable[..., Awaitable[ScriptedUpstream]]
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+
+
+class Keyed:
+    signer = "bearer"
+
+
+@pytest.fixture
+async def transport() -> AsyncIterator[AiohttpTransport]:
+    transport = AiohttpTransport("paifang/test")
+    yield transport
+    await transport.close()
+
+
+async def ask(transport: AiohttpTransport, url: str, **timeouts: float) -> bytes:
+    provider = Provider(
+        name="p",
+        adapter=Keyed(),  # type: ignore[arg-type]
+        base_url=url,
+        credential=Secret("sk-provider"),
+        active=True,
+        connect_s=1,
+    )
+    target = replace(TARGET, timeouts=Timeouts(**timeouts))
+    deadline_s = asyncio.get_running_loop().time() + 5
+    response = await transport.send(provider, target, Send(path="/x", body=b"{}", stream=True), deadline_s)
+    try:
+        body = b""
+        while data := await response.read():
+            body += data
+        return body
+    finally:
+        response.close()
+
+
+async def test_what_is_sent_is_ours_alone(transport: AiohttpTransport, scripted: Start) -> None:
+    upstream = await scripted([READ, HEAD + b"Content-Length: 2\r\nSet-Cookie: a=b\r\n\r\nok"])
+    assert await ask(transport, upstream.url) == b"ok"
+    head = upstream.requests[0].split(b"\r\n\r\n")[0].decode().lower().split("\r\n")
+    names = {line.split(":")[0] for line in head[1:]}
+    assert names == {"host", "user-agent", "accept-encoding", "content-type", "authorization", "content-length"}
+    assert "authorization: bearer sk-provider" in head
+    assert "accept-encoding: identity" in head
+
+
+async def test_a_redirect_is_not_followed(transport: AiohttpTransport, scripted: Start) -> None:
+    upstream = await scripted([READ, b"HTTP/1.1 307 X\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"])
+    assert await ask(transport, upstream.url) == b""
+    assert upstream.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "progress"),
+    [
+        ([READ, FIN], UpstreamUnreachable, Progress.AMBIGUOUS),
+        ([READ, RST], UpstreamUnreachable, Progress.AMBIGUOUS),
+        ([READ, b"SSH-2.0-OpenSSH_9\r\n", FIN], UpstreamProtocolError, Progress.HEADERS_ONLY),
+        ([READ, HEAD + b"Content-Length: 9\r\n\r\nhalf", FIN], StreamTruncated, Progress.HEADERS_ONLY),
+        ([READ, HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", FIN], StreamTruncated, Progress.HEADERS_ONLY),
+        ([READ, HEAD + b"Content-Length: 9\r\n\r\nhalf", RST], StreamTruncated, Progress.HEADERS_ONLY),
+        ([READ, STALL], UpstreamTimeout, Progress.AMBIGUOUS),
+        ([READ, HEAD + b"Content-Length: 9\r\n\r\nhalf", STALL], UpstreamTimeout, Progress.HEADERS_ONLY),
+    ],
+)
+async def test_faults_on_the_wire(
+    transport: AiohttpTransport, scripted: Start, script: list[Any], error: type[UpstreamError], progress: Progress
+) -> None:
+    upstream = await scripted(script)
+    with pytest.raises(error) as caught:
+        await ask(transport, upstream.url, first_byte_s=0.3, idle_s=0.3)
+    assert caught.value.progress is progress
+
+
+async def test_nothing_listens(transport: AiohttpTransport) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    with pytest.raises(UpstreamUnreachable) as caught:
+        await ask(transport, f"http://127.0.0.1:{port}")
+    assert caught.value.progress is Progress.NEVER_SENT
+
+
+async def test_a_certificate_nobody_vouches_for(transport: AiohttpTransport, scripted: Start) -> None:
+    upstream = await scripted([b"this is no TLS server\r\n", FIN])
+    with pytest.raises(UpstreamUnreachable, match="TLS") as caught:
+        await ask(transport, upstream.url.replace("http:", "https:"))
+    assert caught.value.progress is Progress.NEVER_SENT
+
+
+def client_errors() -> list[type[Exception]]:
+    """Every error class that aiohttp's client module exports."""
+    return [
+        member
+        for _, member in inspect.getmembers(aiohttp.client_exceptions, inspect.isclass)
+        if issubclass(member, aiohttp.ClientError)
+    ]
+
+
+@pytest.mark.parametrize("error", client_errors())
+def test_every_client_error_of_aiohttp_is_one_of_ours(error: type[Exception]) -> None:
+    bare = type(error.__name__, (error,), {"__init__": lambda self: None, "__str__": lambda self: "said"})
+    translated = translate(bare())
+    assert isinstance(translated, UpstreamError)
+    assert translated.status in (502, 504)
