@@ -94,7 +94,7 @@ def standard(fake_ark: FakeArk, fake_openai: FakeOpenAI) -> dict[str, Any]:
 
 def standard_keys() -> Sequence[dict[str, Any]]:
     return [
-        key("all", KEY),
+        key("all", KEY, budget={"daily_usd": 100}),
         key("doubao-only", DOUBAO_ONLY, families=["doubao"]),
         key("expired", EXPIRED, expires_at="2026-01-01"),
         key("penniless", PENNILESS, budget={"daily_usd": 0.0001}),

@@ -163,7 +163,7 @@ PROVIDER: list[tuple[Callable[[Any], None], int, str, str]] = [
     (lambda fake: fake.fail_next(429, "x", "no"), 429, "rate_limit_error", "upstream_rate_limited"),
     (lambda fake: fake.fail_next(500, "x", "内部错误"), 502, UPSTREAM, "upstream_error"),
     (lambda fake: fake.fail_next(503, "x", "no"), 502, UPSTREAM, "upstream_error"),
-    (lambda fake: fake.fail_next(200, "x", "an error under 200"), 502, UPSTREAM, "upstream_error"),
+    (lambda fake: fake.fail_next(200, "x", "an error under 200", kind="server_error"), 502, UPSTREAM, "upstream_error"),
     (lambda fake: fake.html_next(), 502, UPSTREAM, "upstream_error"),
     (lambda fake: fake.html_next(status=502), 502, UPSTREAM, "upstream_error"),
     (lambda fake: fake.redirect_next("http://127.0.0.1:1/"), 502, UPSTREAM, "upstream_error"),

@@ -1,0 +1,172 @@
+"""The books under any sequence of operations, held against a model that a reader can check by eye.
+
+After every step the whole ledger is verified, so that posted = Σ entries and pending = Σ open holds at all times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy.engine import make_url
+
+from proxy.context import Charge
+from proxy.errors import BudgetExhausted
+from proxy.storage.books import Books
+from proxy.storage.ledger import Posting
+from proxy.storage.operations import Commit, Mark, Operation, Reserve
+from proxy.storage.owner import begin_epoch
+from proxy.storage.sqlite import Database
+from proxy.storage.statements import Statements
+from proxy.storage.verification import problems
+from tests.proxy.storage.parts import START_S, SUBJECT, charge, row, window
+
+SCOPES = ("gateway", "key:ci", "key:ci/family:doubao", "key:ci/family:kimi")
+REQUESTS = st.sampled_from([f"req-{number}" for number in range(8)])
+AMOUNTS = st.integers(0, 60)
+
+
+@dataclass
+class Wanted:
+    """A hold as it should be."""
+
+    amount: int
+    scopes: frozenset[str]
+    state: str = "open"
+    checkpoint: int | None = None
+
+
+class BooksMachine(RuleBasedStateMachine):
+    """Reserve, mark, settle, void, repeat and crash, in any order."""
+
+    @initialize()
+    def start(self) -> None:
+        self.database = Database(make_url("sqlite://"), "process")
+        self.statements = Statements(self.database.engine.dialect)
+        self.holds: dict[str, Wanted] = {}
+        self.posted = dict.fromkeys(SCOPES, 0)
+        self.now_ns = START_S * 10**9
+        self.crash()
+
+    def teardown(self) -> None:
+        if hasattr(self, "database"):
+            self.database.close()
+
+    def do(self, operation: Operation) -> object:
+        self.database.begin()
+        try:
+            (answer,) = self.books.apply([operation], self.now_ns, careful=True)
+        finally:
+            self.database.commit()
+        return answer
+
+    def pending(self, scope: str) -> int:
+        return sum(hold.amount for hold in self.holds.values() if hold.state == "open" and scope in hold.scopes)
+
+    def room(self, scope: str, limit: int) -> int:
+        return limit - self.posted[scope] - self.pending(scope)
+
+    @rule(
+        request=REQUESTS,
+        amount=AMOUNTS,
+        limits=st.dictionaries(st.sampled_from(SCOPES), st.integers(0, 200), min_size=1),
+        floor=st.one_of(st.none(), st.integers(0, 20)),
+    )
+    def reserve(self, request: str, amount: int, limits: dict[str, int], floor: int | None) -> None:
+        windows = [window(limit, scope) for scope, limit in limits.items()]
+        answer = self.do(Reserve(None, request, amount, windows, floor, SUBJECT))
+        known = self.holds.get(request)
+        if known is not None and known.state != "void":
+            assert answer == known.amount
+            return
+        granted = min(amount, *(self.room(scope, limit) for scope, limit in limits.items()))
+        if granted == amount or (floor is not None and granted >= floor):
+            assert answer == granted
+            self.holds[request] = Wanted(granted, frozenset(limits))
+        else:
+            assert isinstance(answer, BudgetExhausted)
+
+    @rule(request=REQUESTS, amount=AMOUNTS)
+    def checkpoint(self, request: str, amount: int) -> None:
+        self.do(Mark(request, charge(amount)))
+        if request in self.holds and self.holds[request].state == "open":
+            self.holds[request].checkpoint = amount
+
+    @rule(request=REQUESTS)
+    def dispatched(self, request: str) -> None:
+        self.do(Mark(request, None))
+        if request in self.holds and self.holds[request].state == "open":
+            self.holds[request].checkpoint = self.holds[request].checkpoint or 0
+
+    @rule(request=REQUESTS, amount=AMOUNTS, family=st.sampled_from(["", "doubao", "kimi"]), logged=st.booleans())
+    def settle(self, request: str, amount: int, family: str, logged: bool) -> None:
+        hold = self.holds.get(request)
+        if hold is None or hold.state == "void":
+            return
+        told = charge(amount, family=family)
+        self.commit(request, told, logged=logged)
+        if hold.state == "open":
+            hold.state = "over"
+            for scope in hold.scopes:
+                _, _, of_family = scope.partition("/family:")
+                if not family or of_family in ("", family):
+                    self.posted[scope] += amount
+
+    @rule(request=REQUESTS)
+    def void(self, request: str) -> None:
+        self.commit(request, None, logged=False)
+        if request in self.holds and self.holds[request].state == "open":
+            self.holds[request].state = "void"
+
+    def commit(self, request: str, told: Charge | None, *, logged: bool) -> None:
+        posting = Posting(request_id=request, charge=told)
+        first = self.holds.get(request) is not None and self.holds[request].state == "open"
+        line = row(request, told.amount_nanousd) if logged and told is not None and first else None
+        self.do(Commit(None, [posting], line))
+
+    @rule()
+    def forget(self) -> None:
+        """As after a failed transaction."""
+        self.books.forget()
+
+    @precondition(lambda self: any(hold.state == "open" for hold in self.holds.values()))
+    @rule()
+    def crash(self) -> None:
+        epoch = begin_epoch(self.database, self.now_ns)
+        self.books = Books(self.database.cursor, self.statements, epoch)
+        self.database.begin()
+        self.books.recover(self.now_ns)
+        self.database.commit()
+        for hold in self.holds.values():
+            if hold.state == "open":
+                charged = hold.checkpoint or 0
+                hold.state = "void" if hold.checkpoint is None else "over"
+                for scope in hold.scopes:
+                    self.posted[scope] += max(charged, hold.amount) if scope == "gateway" else charged
+
+    @invariant()
+    def the_ledger_agrees_with_itself_and_with_the_model(self) -> None:
+        if not hasattr(self, "books"):
+            return
+        with self.database.connection.begin():
+            assert list(problems(self.database.connection)) == []
+            stored = {
+                scope: (posted, pending)
+                for scope, posted, pending in self.database.connection.exec_driver_sql(
+                    "SELECT scope, posted, pending FROM spending"
+                )
+            }
+        for scope, sums in stored.items():
+            assert sums == (self.posted[scope], self.pending(scope))
+
+
+TestBooks = BooksMachine.TestCase
+TestBooks.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
+
+
+@pytest.mark.long
+class TestBooksLong(BooksMachine.TestCase):
+    settings = settings(max_examples=500, stateful_step_count=40, deadline=None)

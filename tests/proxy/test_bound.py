@@ -1,0 +1,142 @@
+"""What a request may cost at most, over every route it may take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from proxy.adapter import NoOptions
+from proxy.bound import (
+    IMAGE_TOKENS,
+    TOOL_CALLS,
+    UNSEEN_TOKENS,
+    affordable_cap,
+    cost_bound,
+    refuse_unpriced,
+    smallest_cost_bound,
+)
+from proxy.chat import ChatRequest
+from proxy.context import Target
+from proxy.errors import BadRequest
+from proxy.money import FREE, Price, Tier
+
+PRICE = Price(tiers=(Tier(input=1000, output=3000, reasoning=3000),))
+"""1 nano-USD an input token, 3 an output token."""
+
+
+def target(**fields: Any) -> Target:
+    return Target(
+        **{
+            "route": "ark",
+            "label": "ark",
+            "model": "doubao-seed",
+            "family": "doubao",
+            "provider": "ark",
+            "adapter": "ark",
+            "upstream_model": "doubao-seed-2-0-lite",
+            "price": PRICE,
+            "cost": None,
+            "max_output_tokens": 100,
+            "output_cap": 100,
+            "options": NoOptions(),
+            **fields,
+        }
+    )
+
+
+def chat(content: Any = "hello", *, n: int = 1, body_bytes: int = 500, **fields: Any) -> ChatRequest:
+    body = {"model": "doubao-seed", "messages": [{"role": "user", "content": content}], **fields}
+    return ChatRequest(body=body, body_bytes=body_bytes, model="doubao-seed", n=n)
+
+
+def test_bytes_and_overhead_bound_the_input_and_n_caps_the_output() -> None:
+    assert cost_bound(chat(), [target()]) == 500 + 300
+    assert cost_bound(chat(n=2), [target(prompt_overhead_tokens=50)]) == 550 + 600
+
+
+def test_the_context_bounds_a_long_request() -> None:
+    assert cost_bound(chat(body_bytes=5000), [target(context_tokens=2000)]) == 2000 + 300
+
+
+def test_the_dearest_route_counts() -> None:
+    dear = target(price=Price(tiers=(Tier(input=2000, output=1000),)))
+    assert cost_bound(chat(), [target(), dear]) == 1000 + 100
+    assert cost_bound(chat(), [target(price=FREE)]) == 0
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
+        {"type": "image_url", "image_url": {"url": "ark://file-1"}},
+        {"type": "video_url", "video_url": {"url": "data:video/mp4;base64,AAAA"}},
+        {"type": "input_audio", "input_audio": {"url": "https://example.com/a.wav"}},
+        {"type": "file", "file": {"file_id": "file-1"}},
+        {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}},
+        {"type": "something new"},
+    ],
+)
+def test_input_that_the_bytes_do_not_show_is_bound_by_the_context(part: dict[str, Any]) -> None:
+    request = chat([{"type": "text", "text": "look"}, part])
+    assert cost_bound(request, [target(context_tokens=50_000)]) == 50_000 + 300
+    assert cost_bound(request, [target()]) == 500 + UNSEEN_TOKENS + 300
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"previous_response_id": "resp_1"},
+        {"web_search_options": {"search_context_size": "low"}},
+        {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}]},
+    ],
+)
+def test_what_the_provider_keeps_or_finds_is_bound_by_the_context(fields: dict[str, Any]) -> None:
+    price = Price(tiers=PRICE.tiers, tools={"web_search_options": 0})
+    assert cost_bound(chat(**fields), [target(context_tokens=50_000, price=price)]) == 50_000 + 300
+
+
+def test_inline_media() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    audio = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    assert cost_bound(chat([image, image, audio]), [target()]) == 500 + 2 * IMAGE_TOKENS + 300
+
+
+def test_calls_of_priced_tools_are_bound() -> None:
+    priced = target(price=Price(tiers=PRICE.tiers, tools={"web_search": 7000}), context_tokens=1000)
+    searching = chat(tools=[{"type": "web_search"}, {"type": "function", "function": {"name": "f"}}])
+    assert cost_bound(searching, [priced]) == 1000 + 300 + 7 * TOOL_CALLS
+    assert cost_bound(chat(tools=[{"type": "web_search"}], max_tool_calls=2), [priced]) == 1000 + 300 + 14
+
+
+@pytest.mark.parametrize(("amount", "cap"), [(799, 99), (800, 100), (10**9, 100), (503, 1), (502, 0), (0, 0)])
+def test_the_largest_cap_that_an_amount_covers(amount: int, cap: int) -> None:
+    assert affordable_cap(chat(), [target(), target(output_cap=50)], amount) == cap
+
+
+def test_the_smallest_bound_is_an_answer_of_one_token() -> None:
+    assert smallest_cost_bound(chat(n=2), [target()]) == 500 + 6
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"service_tier": "priority"}, "service_tier"),
+        ({"service_tier": ["flex"]}, "service_tier"),
+        ({"tools": [{"type": "web_search"}]}, "tools"),
+        ({"tools": [{"type": "builtin_function", "function": {"name": "$web_search"}}]}, "tools"),
+        ({"enable_search": True}, "tools"),
+    ],
+)
+def test_what_changes_the_price_and_has_none_is_refused(fields: dict[str, Any], param: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        refuse_unpriced(chat(**fields), [target()])
+    assert (refused.value.code, refused.value.param) == ("unsupported_parameter", param)
+    refuse_unpriced(chat(**fields), [target(price=FREE)])
+
+
+def test_what_is_priced_or_costs_nothing_more_passes() -> None:
+    priced = target(price=Price(tiers=PRICE.tiers, tools={"$web_search": 1}, service_tiers={"flex": PRICE.usd}))
+    tool = {"type": "builtin_function", "function": {"name": "$web_search"}}
+    refuse_unpriced(chat(service_tier="flex", tools=[tool]), [priced])
+    refuse_unpriced(chat(service_tier="auto", tools=[{"type": "function", "function": {"name": "f"}}]), [target()])

@@ -1,0 +1,213 @@
+"""Every command in this process, on a real store: what it prints and how it exits."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+from proxy.commands.run import run
+from tests.proxy.gateways import WITH_STATIC_KEY, write
+
+
+Paifang = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands find ./gateway.yaml; what they do to logging ends with the test."""
+    write(tmp_path, WITH_STATIC_KEY)
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def paifang(capsys: pytest.CaptureFixture[str]) -> Paifang:
+    return lambda *arguments: _called(capsys, *arguments)
+
+
+def _called(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = run(arguments)
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+COMMANDS = [
+    "serve", "check", "schema", "keys create", "keys list", "keys show", "keys update", "keys revoke", "models",
+    "routes", "explain", "plugins", "usage", "ledger verify", "db upgrade",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_and_the_options(paifang: Paifang, command: str) -> None:
+    status, out, _ = paifang(*command.split(), "--help")
+    assert status == 0
+    assert "Example: paifang " in out
+    assert "--config" in out
+
+
+def test_the_version(paifang: Paifang) -> None:
+    assert paifang("--version")[:2] == (0, "paifang 0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("bogus",), ("keys",), ("keys", "create"), ("keys", "list", "--bogus"), ("serve", "--port", "70000"), ("usage", "extra"),
+     ("keys", "create", "a", "--family-budget", "doubao"), ("explain", "seed", "--body", "missing.json")],
+)  # fmt: skip
+def test_wrong_usage_is_2(paifang: Paifang, arguments: tuple[str, ...]) -> None:
+    status, _, err = paifang(*arguments)
+    assert status == 2
+    assert "Traceback" not in err
+
+
+def test_every_problem_of_the_file_is_a_line(paifang: Paifang, tmp_path: Path) -> None:
+    write(tmp_path, WITH_STATIC_KEY + "bogus: 1\nserver: {port: x}\n")
+    for command in (("check",), ("models",), ("serve",)):
+        status, out, err = paifang(*command)
+        assert (status, out) == (2, "")
+        lines = err.splitlines()
+        assert len(lines) == 2
+        assert all(line.startswith("gateway.yaml:1") for line in lines)
+
+
+@pytest.mark.parametrize("command", ["check", "serve", "models", "schema"])
+def test_a_missing_file_has_a_remedy(paifang: Paifang, command: str) -> None:
+    status, _, err = paifang(command, "-c", "nowhere.yaml")
+    assert status == 2
+    assert err.startswith("nowhere.yaml: there is no such file: name another with --config")
+
+
+def test_check_says_what_serves_and_what_does_not(paifang: Paifang) -> None:
+    status, out, _ = paifang("check")
+    assert status == 0
+    assert out.startswith("gateway.yaml is valid: 2 models, 2 of 3 routes serve, plugins virtual_keys")
+    assert "note: provider relay is off: its api_key is empty\n" in out
+
+
+def test_schema_is_json(paifang: Paifang) -> None:
+    status, out, _ = paifang("schema")
+    assert status == 0
+    assert json.loads(out)["title"] == "gateway.yaml"
+
+
+def test_a_key_from_its_making_to_its_end(paifang: Paifang) -> None:
+    status, out, _ = paifang("keys", "create", "a", "--family", "doubao", "--daily-usd", "1", "--family-budget", "doubao=0.5/10")
+    assert status == 0
+    first, second = out.splitlines()
+    key = first.removeprefix("key a, shown this once: ")
+    assert second.startswith("try it: curl http://127.0.0.1:8080/v1/chat/completions") and key in second
+    status, out, _ = paifang("keys", "list")
+    assert out.splitlines()[1:] == [
+        "ci\t…6789\tgateway.yaml\tactive\tdoubao\t-\t-\t-\t-\t-",
+        f"a\t…{key[-4:]}\tstore\tactive\tdoubao\t-\t1.00\t-\t-\t-",
+    ]
+    assert key not in out
+    status, out, _ = paifang("keys", "update", "a", "--daily-usd", "none", "--family", "none", "--json")
+    changed = json.loads(out)
+    assert (changed["families"], changed["budget"]["daily_usd"]) == (None, None)
+    assert changed["budget"]["families"]["doubao"] == {"daily_usd": "0.50", "monthly_usd": "10.00"}
+    assert paifang("keys", "revoke", "a")[:2] == (0, "key a is revoked\n")
+    status, out, _ = paifang("keys", "show", "a")
+    assert "state\trevoked" in out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("keys", "create", "a", "--rpm", "5"), "Nothing enforces a key's rate_limit"),
+        (("keys", "create", "a", "--wallet", "me"), "'me' is no wallet of gateway.yaml (team)."),
+        (("keys", "create", "ci"), "gateway.yaml has a key named 'ci'"),
+        (("keys", "create", "a", "--daily-usd", "lots"), "budget.daily_usd: expected an amount of USD"),
+        (("keys", "show", "a/b"), "There is no key 'a/b'"),
+        (("keys", "update", "ci", "--daily-usd", "1"), "The key 'ci' stands in gateway.yaml: change it there."),
+        (("keys", "revoke", "nobody"), "There is no key 'nobody'"),
+        (("explain", "seed", "--key", "nobody"), "There is no key 'nobody'"),
+        (("usage", "--by", "colour"), "Usage is added up by key, wallet,"),
+        (("usage", "--month", "2026-13"), "'2026-13' is not a month such as 2026-11."),
+        (("usage", "--month", "2026-11", "--since", "2026-11-01"), "Give a month, or since and until, not both."),
+        (("usage", "--since", "2026-11-02", "--until", "2026-11-01"), "since must be before until."),
+        (("usage", "--timezone", "Mars"), "'Mars' is no time zone"),
+    ],
+)
+def test_what_the_gateway_refuses_is_one_line(paifang: Paifang, arguments: tuple[str, ...], message: str) -> None:
+    status, out, err = paifang(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith(message)
+    assert err.count("\n") == 1
+
+
+def test_lists_have_a_header_through_a_pipe(paifang: Paifang) -> None:
+    for command in ("models", "routes", "plugins"):
+        status, out, _ = paifang(command)
+        header, *lines = out.splitlines()
+        assert status == 0
+        assert {line.count("\t") for line in lines} == {header.count("\t")}
+        assert json.loads(paifang(command, "--json")[1])[command]
+
+
+def test_usage_of_an_empty_store(paifang: Paifang) -> None:
+    header = "requests,input_tokens,cached_input_tokens,output_tokens,reasoning_tokens,estimated,debit_usd,cost_usd"
+    assert paifang("usage", "--by", "key,day", "--csv")[1] == f"key,day,{header}\n"
+    answer = json.loads(paifang("usage", "--month", "2026-11", "--timezone", "Asia/Singapore", "--json")[1])
+    assert (answer["since"], answer["until"]) == ("2026-10-31T16:00:00Z", "2026-11-30T16:00:00Z")
+
+
+def test_the_ledger_of_a_new_store_agrees(paifang: Paifang) -> None:
+    assert paifang("ledger", "verify")[:2] == (0, "the ledger agrees with itself\n")
+    assert paifang("db", "upgrade")[0] == 0
+
+
+def test_explain_prints_the_chain_and_the_routes(paifang: Paifang) -> None:
+    status, out, _ = paifang("explain", "doubao", "--key", "ci")
+    lines = out.splitlines()
+    assert status == 0
+    assert lines[0] == "auth [virtual_keys]: key ci: families doubao; models all"
+    assert lines[1] == "request: the alias doubao of seed, family doubao"
+    assert "1\tsim\tseed\tsimulator\tsim\tm\tUSD 0.70 in, 2.80 out per 1M tokens" in lines
+    assert lines[-1] == "rests: seed/real: provider relay has no credential"
+
+
+def test_explain_shows_what_would_be_sent(paifang: Paifang, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAY_KEY", "sk-secret-secret")
+    (tmp_path / "body.json").write_text('{"messages": [{"role": "user", "content": "Hi"}]}')
+    status, out, _ = paifang("explain", "seed", "--body", "body.json")
+    assert status == 0
+    assert "POST http://127.0.0.1:9/v1/chat/completions" in out
+    assert "authorization: Bearer *****" in out
+    assert "sk-secret" not in out
+
+
+def test_explain_of_a_refused_request_is_bad_news(paifang: Paifang) -> None:
+    status, _, err = paifang("explain", "other", "--key", "ci")
+    assert status == 1
+    assert err.startswith("refused with 403 model_not_allowed at scope")
+
+
+def test_plugins_add_commands(paifang: Paifang, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from proxy import hookimpl\n"
+        "def greet(name: str) -> None:\n    print('hello', name)\n"
+        "@hookimpl\ndef register_commands(register):\n    register('greet', greet)\n"
+    )
+    write(tmp_path, WITH_STATIC_KEY + "plugins: [virtual_keys, model_scope, ./mine.py]\n")
+    assert paifang("greet", "you")[:2] == (0, "hello you\n")
+    assert "greet" in paifang("--help")[1]
+
+
+def test_the_unexpected_is_one_line_with_a_remedy(paifang: Paifang, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("no\nsuch luck")
+
+    monkeypatch.setattr("proxy.boot.load", fail)
+    status, _, err = paifang("check")
+    assert status == 2
+    assert err == "paifang failed unexpectedly (RuntimeError: no such luck); PAIFANG_DEBUG=1 shows where, please report it\n"

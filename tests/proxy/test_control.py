@@ -1,0 +1,119 @@
+"""Where the control socket lies, and one way to a gateway that runs and to one that doesn't."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from proxy.boot import load
+from proxy.control import ControlError, answers, connect, control_socket
+from proxy.gateway import Gateway
+from proxy.storage.sqlite import OwnerError
+from tests.proxy.gateways import SIMULATED, write
+
+
+def socket_of(file: Path) -> Path:
+    return control_socket(file, load(file, {}).config)
+
+
+def test_it_is_beside_the_sqlite_file(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    file = write(tmp_path, SIMULATED + "store: {url: sqlite:///data/books.db}\n")
+    assert socket_of(file) == tmp_path / "data/books.db.sock"
+
+
+def test_it_is_beside_gateway_yaml_with_another_store(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED + "store: {url: postgresql://u:p@h/db}\n")
+    assert socket_of(file) == tmp_path / "gateway.yaml.sock"
+
+
+def test_two_names_of_one_file_have_one_socket(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    write(tmp_path / "real", SIMULATED)
+    assert socket_of(tmp_path / "real/gateway.yaml") == socket_of(tmp_path / "link/gateway.yaml")
+
+
+def test_a_long_path_falls_back_to_a_private_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = tempfile.mkdtemp()
+    monkeypatch.setattr(tempfile, "tempdir", temporary)
+    folder = tmp_path / ("deep" * 30)
+    folder.mkdir()
+    file = write(folder, SIMULATED)
+    path = socket_of(file)
+    assert path.parent == Path(temporary) / f"paifang-{os.getuid()}"
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert len(os.fsencode(path)) <= 100
+    assert socket_of(file) == path
+
+
+def test_a_folder_that_others_may_enter_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"paifang-{os.getuid()}").mkdir(mode=0o755)
+    folder = tmp_path / ("deep" * 30)
+    folder.mkdir()
+    with pytest.raises(ControlError, match="not a folder of this user's alone"):
+        socket_of(write(folder, SIMULATED))
+
+
+async def test_the_running_gateway_answers(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+    gateway = await Gateway.open(file, {})
+    try:
+        path = await asyncio.to_thread(socket_of, file)
+        await gateway.listen_control(path)
+        gateway.address = "http://127.0.0.1:1"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        async with connect(file, {}) as caller:
+            assert (await caller.call("GET", "status"))["address"] == "http://127.0.0.1:1"
+    finally:
+        await gateway.close()
+
+
+async def test_without_one_a_gateway_is_opened_for_the_question(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+    async with connect(file, {}) as caller:
+        await caller.call("POST", "keys", {"name": "a"})
+        assert not await answers(await asyncio.to_thread(socket_of, file))
+    async with connect(file, {}) as caller:
+        assert [key["name"] for key in (await caller.call("GET", "keys"))["keys"]] == ["a"]
+
+
+async def test_a_socket_that_was_left_behind_is_no_gateway(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+    gateway = await Gateway.open(file, {})
+    await gateway.listen_control(await asyncio.to_thread(socket_of, file))
+    await gateway.close()
+    async with connect(file, {}) as caller:
+        assert (await caller.call("GET", "status"))["address"] == ""
+
+
+async def test_two_commands_at_once_take_turns(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+
+    async def make(name: str) -> None:
+        async with connect(file, {}) as caller:
+            await caller.call("POST", "keys", {"name": name})
+
+    await asyncio.gather(make("a"), make("b"))
+    async with connect(file, {}) as caller:
+        assert len((await caller.call("GET", "keys"))["keys"]) == 2
+
+
+async def test_a_store_that_nobody_answers_for_is_named_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.control.OWNER_WAIT_S", 0)
+    file = write(tmp_path, SIMULATED)
+    gateway = await Gateway.open(file, {})
+    try:
+        with pytest.raises(OwnerError, match="in use"):
+            async with connect(file, {}):
+                pass
+    finally:
+        await gateway.close()

@@ -1,0 +1,137 @@
+"""`explain` is what live traffic does: the same routes, the same refusals, and the request that would be sent."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from adapters.simulator import SimulatorOptions
+from proxy.config import Config
+from proxy.control import AdminRefusal
+from proxy.snapshot import compile_snapshot
+from tests.proxy.gateways import SIMULATED, STATIC_KEY, WITH_STATIC_KEY, opened
+
+FAMILIES = ("doubao", "qwen", "glm")
+
+
+def anything(rng: random.Random) -> dict[str, Any]:
+    """A valid configuration of simulated providers, each active, with pools, fallbacks and scopes of any kind."""
+    names = [f"m{number}" for number in range(rng.randint(1, 4))]
+    models = {}
+    for name in names:
+        routes = [
+            {
+                "name": f"{name}-r{number}",
+                "provider": rng.choice("abc"),
+                "model": "any",
+                "priority": rng.randint(0, 2),
+                "weight": rng.randint(1, 5),
+                "enabled": rng.choice((None, None, True, False)),
+            }
+            for number in range(rng.randint(1, 5))
+        ]
+        models[name] = {
+            "family": rng.choice(FAMILIES),
+            "aliases": (f"{name}-alias",),
+            "free": True,
+            "fallbacks": tuple(other for other in rng.sample(names, rng.randint(0, len(names))) if other != name),
+            "max_output_tokens": rng.randint(1, 100),
+            "routes": tuple(routes),
+        }
+    key: dict[str, Any] = {"name": "ci", "key": STATIC_KEY}
+    if rng.random() < 0.4:
+        key["families"] = tuple(rng.sample(FAMILIES, rng.randint(1, 3)))
+    if rng.random() < 0.3:
+        key["models"] = tuple(rng.sample(names, rng.randint(1, len(names))))
+    options = SimulatorOptions(words=1)
+    return {
+        "providers": {name: {"adapter": "simulator", "options": options} for name in "abc"},
+        "models": models,
+        "keys": (key,),
+    }
+
+
+async def test_the_first_route_is_that_of_the_live_request_over_1000_configurations(tmp_path: Path) -> None:
+    rng = random.Random(20261120)
+    served = refused = 0
+    async with opened(tmp_path, SIMULATED + "plugins: [virtual_keys, model_scope, routing]\n") as (gateway, caller):
+        port = await gateway.listen("127.0.0.1", 0)
+        headers = {"Authorization": f"Bearer {STATIC_KEY}"}
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as session:
+            for _ in range(1000):
+                config = Config.model_validate(anything(rng))
+                gateway.snapshot = compile_snapshot(config, gateway.registry.adapters, gateway.snapshot.chain)
+                name = rng.choice((*config.models, "m0-alias", "m9"))
+                body = {"messages": [{"role": "user", "content": "Hi"}]}
+                if rng.random() < 0.3:
+                    body["max_tokens"] = rng.randint(1, 120)  # type: ignore[assignment]
+                told = await caller.call("POST", "explain", {"model": name, "key": "ci", "body": body})
+                async with session.post("/v1/chat/completions", json={**body, "model": name}) as response:
+                    error = (await response.json()).get("error")
+                if response.status == 200:
+                    served += 1
+                    assert told["routes"][0]["route"] == response.headers["x-paifang-route"]
+                    assert told["refusal"] is None
+                else:
+                    refused += 1
+                    assert told["refusal"]["status"] == response.status
+                    assert (told["refusal"]["code"], told["refusal"]["message"]) == (error["code"], error["message"])
+    assert served > 300 and refused > 100
+
+
+async def test_the_upstream_request_is_shown_without_the_credential(tmp_path: Path) -> None:
+    async with opened(tmp_path, SIMULATED, {"RELAY_KEY": "sk-very-secret"}) as (_, caller):
+        told = await caller.call(
+            "POST", "explain", {"model": "doubao", "body": {"messages": [{"role": "user", "content": "Hi"}], "top_p": 0.5}}
+        )
+    request = told["request"]
+    assert (request["method"], request["url"]) == ("POST", "http://127.0.0.1:9/v1/chat/completions")
+    assert request["headers"]["authorization"] == "Bearer *****"
+    assert request["body"]["model"] == "m"
+    assert request["body"]["top_p"] == 0.5
+    assert "sk-very-secret" not in str(told)
+
+
+async def test_the_steps_follow_the_chain(tmp_path: Path) -> None:
+    async with opened(tmp_path, WITH_STATIC_KEY) as (_, caller):
+        told = await caller.call("POST", "explain", {"model": "seed", "key": "ci"})
+    assert [(step["stage"], step["plugins"]) for step in told["steps"]] == [
+        ("auth", ["virtual_keys"]),
+        ("request", []),
+        ("scope", ["model_scope"]),
+        ("budget", ["budget"]),
+        ("routing", ["routing"]),
+        ("adapter", []),
+    ]
+    assert told["resting"] == [{"model": "seed", "route": "real", "reason": "provider relay has no credential"}]
+    assert told["request"] is None
+
+
+async def test_a_refusal_names_its_stage(tmp_path: Path) -> None:
+    async with opened(tmp_path, WITH_STATIC_KEY) as (_, caller):
+        told = await caller.call("POST", "explain", {"model": "other", "key": "ci"})
+        assert (told["refusal"]["stage"], told["refusal"]["status"]) == ("scope", 403)
+        told = await caller.call("POST", "explain", {"model": "seed", "body": {"messages": []}})
+        assert (told["refusal"]["stage"], told["refusal"]["code"]) == ("request", "invalid_value")
+        await caller.call("POST", "keys", {"name": "old"})
+        await caller.call("DELETE", "keys/old")
+        told = await caller.call("POST", "explain", {"model": "seed", "key": "old"})
+        assert (told["refusal"]["stage"], told["refusal"]["code"]) == ("auth", "key_revoked")
+
+
+async def test_nothing_is_held_and_no_turn_is_taken(tmp_path: Path) -> None:
+    async with opened(tmp_path, WITH_STATIC_KEY) as (gateway, caller):
+        for _ in range(3):
+            await caller.call("POST", "explain", {"model": "seed", "key": "ci"})
+        assert gateway.pipeline.turn("seed") == 0
+        assert gateway.store.reports.unsettled == 0
+
+
+async def test_an_unknown_key_is_no_answer(tmp_path: Path) -> None:
+    async with opened(tmp_path, SIMULATED) as (_, caller):
+        with pytest.raises(AdminRefusal, match="There is no key 'nobody'"):
+            await caller.call("POST", "explain", {"model": "seed", "key": "nobody"})
