@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import orjson
@@ -44,17 +45,17 @@ class AccessLog:
 
 
 def _logger(style: str) -> Any:
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
     if style == "console":
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
-        return structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=[stamp, renderer])
+        return structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=[renderer])
     render = structlog.processors.JSONRenderer(serializer=orjson.dumps)
-    return structlog.wrap_logger(structlog.BytesLogger(sys.stderr.buffer), processors=[stamp, render])
+    return structlog.wrap_logger(structlog.BytesLogger(sys.stderr.buffer), processors=[render]).bind()
 
 
 def _fields(ctx: RequestContext, outcome: Outcome) -> dict[str, Any]:
     charge, usage = outcome.charge, outcome.usage
     fields: dict[str, Any] = {
+        "timestamp": datetime.fromtimestamp(ctx.received_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
         "request_id": ctx.request_id,
         "client_request_id": ctx.client_request_id or None,
         "key": ctx.principal.id if ctx.principal else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
@@ -22,6 +23,7 @@ class Metrics:
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._series: dict[tuple[Any, tuple[str, ...]], Any] = {}
         self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "paifang_requests", "Requests answered.", ("model", "route", "status", "code"), registry=registry
@@ -75,13 +77,13 @@ class Metrics:
     def observe(self, ctx: RequestContext, outcome: Outcome) -> None:
         model = ctx.model.name if ctx.model else ""
         route = outcome.target.label if outcome.target else ""
-        self._requests.labels(model, route, str(outcome.status), outcome.code).inc()
+        self._of(self._requests, model, route, str(outcome.status), outcome.code).inc()
         for stage, own_ns in ctx.timeline.stages_ns.items():
-            self._overhead.labels(stage).observe(own_ns / 1e9)
+            self._of(self._overhead, stage).observe(own_ns / 1e9)
         for plugin, hook, spent_ns in ctx.timeline.hooks_ns:
-            self._plugins.labels(plugin, hook).observe(spent_ns / 1e9)
+            self._of(self._plugins, plugin, hook).observe(spent_ns / 1e9)
         if outcome.end == "denied" and outcome.stage:
-            self._denied.labels(outcome.stage, outcome.code).inc()
+            self._of(self._denied, outcome.stage, outcome.code).inc()
         self._observe_attempts(ctx, outcome, model)
         if outcome.charge is not None and outcome.target is not None:
             usage = outcome.charge.usage
@@ -91,20 +93,27 @@ class Metrics:
                 ("output", usage.output_tokens),
                 ("reasoning", usage.reasoning_tokens),
             ):
-                self._tokens.labels(model, route, kind).inc(count)
+                self._of(self._tokens, model, route, kind).inc(count)
             # Prometheus knows only floats; the ledger's integer is what counts.
-            self._cost.labels(model, outcome.target.family, route).inc(outcome.charge.amount_nanousd / 1e9)
+            self._of(self._cost, model, outcome.target.family, route).inc(outcome.charge.amount_nanousd / 1e9)
+
+    def _of(self, metric: Any, *labels: str) -> Any:
+        """The series of these labels; prometheus_client takes a lock and builds a key for every look."""
+        series = self._series.get((metric, labels))
+        if series is None:
+            series = self._series[metric, labels] = metric.labels(*labels)
+        return series
 
     def _observe_attempts(self, ctx: RequestContext, outcome: Outcome, model: str) -> None:
         stream = "true" if ctx.chat is not None and ctx.chat.stream else "false"
         for attempt in outcome.attempts:
             label = attempt.target.label
-            self._attempts.labels(label, attempt.outcome).inc()
-            self._latency.labels(model, label, stream, attempt.outcome).observe(attempt.latency_s)
+            self._of(self._attempts, label, attempt.outcome).inc()
+            self._of(self._latency, model, label, stream, attempt.outcome).observe(attempt.latency_s)
             if attempt.first_token_s is not None:
-                self._first_token.labels(model, label).observe(attempt.first_token_s)
+                self._of(self._first_token, model, label).observe(attempt.first_token_s)
         for failed, next_one in pairwise(outcome.attempts):
-            self._fallbacks.labels(model, failed.target.label, next_one.target.label, failed.outcome).inc()
+            self._of(self._fallbacks, model, failed.target.label, next_one.target.label, failed.outcome).inc()
 
 
 class _State(Collector):

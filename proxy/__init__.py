@@ -59,6 +59,7 @@ from proxy.errors import (
 )
 from proxy.hookspecs import hookimpl
 from proxy.jsontext import dumps
+from proxy.money import Price
 from proxy.secret import Secret
 from proxy.storage.keys import KeyRecord, KeyStore, digest_of
 from proxy.storage.ledger import Ledger, Posting, Reservation, Subject, UsageRow, Window
@@ -99,6 +100,7 @@ __all__ = [
     "Part",
     "PluginFault",
     "Posting",
+    "Price",
     "Principal",
     "Progress",
     "RateLimit",

@@ -7,7 +7,6 @@ A plugin that raises anything but a GatewayError fails the request, named: guard
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +30,8 @@ class Call:
     function: Callable[..., Any]
     wants: tuple[str, ...]
     bound: Mapping[str, Any]
+    plain: bool
+    """It takes the context alone."""
 
 
 class Chain:
@@ -96,34 +97,38 @@ class Chain:
                     self._report(call.plugin, hook, error)
 
     async def _call(self, hook: str, call: Call, ctx: RequestContext, more: Mapping[str, Any]) -> Any:
-        arguments = dict(call.bound)
-        for name in call.wants:
-            arguments[name] = ctx if name == "ctx" else more[name]
-        started = time.perf_counter_ns()
+        started_ns = time.perf_counter_ns()
         try:
-            answer = call.function(**arguments)
-            if inspect.isawaitable(answer):
+            if call.plain:
+                answer = call.function(ctx)
+            else:
+                arguments = dict(call.bound)
+                for name in call.wants:
+                    arguments[name] = ctx if name == "ctx" else more[name]
+                answer = call.function(**arguments)
+            # Cheaper than inspect.isawaitable, and most hooks answer None.
+            if answer is not None and hasattr(answer, "__await__"):
                 answer = await answer
             return answer
         except GatewayError:
             raise
         except Exception as error:
             self._report(call.plugin, hook, error)
-            raise _fault(call.plugin, hook, f"failed in {hook}") from error
+            raise _fault(call.plugin, f"failed in {hook}") from error
         finally:
-            ctx.timeline.hooks_ns.append((call.plugin, hook, time.perf_counter_ns() - started))
+            ctx.timeline.hooks_ns.append((call.plugin, hook, time.perf_counter_ns() - started_ns))
 
     def _junk(self, hook: str, call: Call, answer: object, expected: str) -> PluginFault:
-        fault = _fault(call.plugin, hook, f"answered {hook} with {type(answer).__name__} where {expected} was expected")
+        fault = _fault(call.plugin, f"answered {hook} with {type(answer).__name__} where {expected} was expected")
         self._report(call.plugin, hook, fault)
         return fault
 
 
-def _fault(plugin: str, hook: str, what: str) -> PluginFault:
+def _fault(plugin: str, what: str) -> PluginFault:
     return PluginFault(f"Plugin {plugin!r} {what}.", param=plugin)
 
 
 def _bind(impl: pluggy.HookImpl, section: Any) -> Call:
     wants = tuple(name for name in impl.argnames if name != "config")
     bound = {"config": section} if "config" in impl.argnames else {}
-    return Call(impl.plugin_name, impl.function, wants, bound)
+    return Call(impl.plugin_name, impl.function, wants, bound, plain=impl.argnames == ("ctx",))

@@ -73,7 +73,7 @@ class Timeouts:
     total_s: float = 1800
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
     """One route of a model, with all that an attempt needs."""
 
@@ -189,7 +189,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """One request, as far as it has come. Frozen; only the pipeline makes the next one."""
+    """One request, as far as it has come. Frozen for everyone but the pipeline, which calls `advance`."""
 
     request_id: str
     """Ours, unique."""
@@ -218,3 +218,9 @@ class RequestContext:
     """Scratch space for plugins, by plugin name."""
     reply_headers: dict[str, str] = field(default_factory=dict)
     """Headers a plugin wants on the answer."""
+
+
+def advance(ctx: RequestContext, **members: Any) -> None:
+    """The pipeline's pen: a request learns something new. A copy at every stage would cost more than the stages do."""
+    for name, value in members.items():
+        object.__setattr__(ctx, name, value)

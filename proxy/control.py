@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -121,14 +122,14 @@ async def connect(file: Path, environ: Mapping[str, str]) -> AsyncIterator[Calle
         async with at(path) as caller:
             yield caller
         return
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="paifang-"))
     try:
-        with tempfile.TemporaryDirectory(prefix="paifang-") as folder:
-            own = Path(folder) / "control.sock"
-            await gateway.listen_control(own)
-            async with at(own) as caller:
-                yield caller
+        await gateway.listen_control(folder / "sock")
+        async with at(folder / "sock") as caller:
+            yield caller
     finally:
         await gateway.close()
+        await asyncio.to_thread(shutil.rmtree, folder)
 
 
 async def _open_unless_running(path: Path, file: Path, environ: Mapping[str, str]) -> Gateway | None:

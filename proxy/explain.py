@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from proxy import planning
 from proxy.adapter import Send
 from proxy.app import App
 from proxy.bound import cost_bound
@@ -21,7 +22,7 @@ from proxy.endpoints import chat as chat_endpoint
 from proxy.errors import GatewayError, NotFound
 from proxy.jsontext import dumps
 from proxy.money import Price, nano_to_usd
-from proxy.pipeline import Pipeline, transformed
+from proxy.pipeline import Pipeline
 from proxy.secret import Secret
 from proxy.snapshot import ModelEntry, Snapshot
 from proxy.storage.keys import KeyRecord
@@ -80,13 +81,13 @@ class Explainer:
             alias = f"the alias {model} of " if model != entry.name else ""
             answer.steps.append({"stage": stage, "plugins": [], "result": f"{alias}{entry.name}, family {entry.family}"})
             stage = "scope"
-            ctx = await self._pipeline.admit(ctx, chat, entry)
+            await planning.admit(ctx, chat, entry, self._pipeline.turn(entry.name))
             _step(answer, ctx, stage, "authorize", f"allowed; {len(ctx.candidates)} candidates")
             stage = "budget"
             most = nano_to_usd(cost_bound(chat, ctx.candidates))
             _step(answer, ctx, stage, "reserve", f"may cost up to {most} USD; nothing is held now")
             stage = "routing"
-            targets = await self._pipeline.order(ctx)
+            targets = await planning.order(ctx)
             answer.routes = [_route(target) for target in targets]
             _step(answer, ctx, stage, "route", f"{targets[0].route} first, turn {ctx.turn}")
             stage = "adapter"
@@ -107,7 +108,7 @@ class Explainer:
         provider = ctx.snapshot.providers[target.provider]
         if provider.credential:
             provider = replace(provider, credential=MASK)
-        step = provider.adapter.open(await transformed(ctx, chat), target).next()
+        step = provider.adapter.open(await planning.transformed(ctx, chat), target).next()
         if not isinstance(step, Send):
             return None
         return {

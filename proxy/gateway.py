@@ -109,7 +109,8 @@ class Gateway:
     async def listen_control(self, path: Path) -> None:
         """Serve the admin API on a Unix socket that only this user may open."""
         runner = await self._runner(AdminEndpoints(self).routes(None))
-        await web.SockSite(runner, private_socket(path)).start()
+        listener = await asyncio.to_thread(private_socket, path)
+        await web.SockSite(runner, listener).start()
 
     async def close(self) -> None:
         """Let running answers finish, break off what is left after the drain timeout, close everything."""
@@ -135,8 +136,8 @@ class Gateway:
                 self.app.reloads.outcomes["failed"] += 1
                 log.error("gateway.yaml was refused, the old one goes on", problems=str(error))
                 raise
-            added = set(loaded.registry.names) - set(self.registry.names)
-            removed = set(self.registry.names) - set(loaded.registry.names)
+            added = loaded.registry.new_beside(self.registry)
+            removed = self.registry.new_beside(loaded.registry)
             await self._call_plugins(loaded, "startup", added)
             self._loaded, self.registry, self.snapshot = loaded, loaded.registry, snapshot
             await self.transport.keep(snapshot.providers)

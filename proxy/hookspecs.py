@@ -112,7 +112,8 @@ class Request:
 
     @hookspec
     def meter(self, ctx: RequestContext, outcome: Outcome, config: Any) -> Charge | None:
-        """What did it cost? First answer wins. Called once for every request that got past `reserve`, whatever its end.
+        """What did it cost? First answer wins. Called at the end of every request that got past `reserve`, whatever its
+        end, and before that every two seconds of a stream for what it has come to, so it must have no effects.
 
         None: ask the next; nobody answers: nothing is charged. Then every Hold is settled or voided, before the last byte.
         """

@@ -45,7 +45,7 @@ def _money(value: Any) -> Any:
     return Decimal(text)
 
 
-Usd = Annotated[Decimal | None, BeforeValidator(_money), Field(le=10**9)]
+Usd = Annotated[Annotated[Decimal, Field(le=10**9)] | None, BeforeValidator(_money)]
 Count = Annotated[StrictInt, Field(ge=1, le=10**12)] | None
 Names = Annotated[list[StrictStr], Field(min_length=1, max_length=1000)] | None
 
@@ -102,7 +102,7 @@ def read_form(form: type[T], body: Any) -> T:
         place = ".".join(str(step) for step in first["loc"])
         if first["type"] == "extra_forbidden":
             known = did_you_mean(str(first["loc"][-1]), form.model_fields)
-            raise BadRequest(f"There is no field {place!r}{known}.", param=place) from None
+            raise BadRequest(_sentence(f"There is no field {place!r}{known}"), param=place) from None
         said = first["msg"].removeprefix("Input should be ")
         said = said if said != first["msg"] or said.startswith("expected") else f"{said[:1].lower()}{said[1:]}"
         raise BadRequest(f"{place or 'the body'}: {said}.", param=place or None) from None
@@ -209,7 +209,7 @@ def _all_known(param: str, names: Iterable[str], known: Iterable[str], what: str
     for name in names:
         if name not in known:
             nearest = did_you_mean(name, known) or f" ({', '.join(known[:20]) or 'there are none'})"
-            raise BadRequest(f"{name[:64]!r} is no {what}{nearest}.".replace("?.", "?"), param=param)
+            raise BadRequest(_sentence(f"{name[:64]!r} is no {what}{nearest}"), param=param)
 
 
 def _enforced(plugin: str, hook: str, registry: Registry) -> bool:
@@ -222,8 +222,8 @@ def zone(name: str) -> zoneinfo.ZoneInfo:
     try:
         return zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        nearest = did_you_mean(name, zoneinfo.available_timezones())
-        raise BadRequest(f"{name[:64]!r} is no time zone{nearest or ' such as Asia/Singapore'}.", param="timezone") from None
+        nearest = did_you_mean(name, zoneinfo.available_timezones()) or " such as Asia/Singapore"
+        raise BadRequest(_sentence(f"{name[:64]!r} is no time zone{nearest}"), param="timezone") from None
 
 
 def instant(text: str, timezone: zoneinfo.ZoneInfo, param: str) -> int:
@@ -236,6 +236,10 @@ def instant(text: str, timezone: zoneinfo.ZoneInfo, param: str) -> int:
     except (ValueError, OverflowError):
         expected = "a date such as 2027-01-01 or a time such as 2027-01-01T18:00:00"
         raise BadRequest(f"{text[:64]!r} is not {expected}.", param=param) from None
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith("?") else f"{text}."
 
 
 def _limits(form: WindowsForm, before: Limits) -> Limits:

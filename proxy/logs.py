@@ -55,12 +55,13 @@ def secrets_of(snapshot: Snapshot) -> list[Secret]:
 
 
 def log_to(
-    stream: TextIO = sys.stderr,
+    stream: TextIO | None = None,
     *,
     level: int = logging.INFO,
     secrets: Callable[[], Iterable[Secret]] = list,
 ) -> None:
-    """Send the gateway's log, and the warnings of the libraries it uses, to this stream."""
+    """Send the gateway's log, and the warnings of the libraries it uses, to this stream or to standard error."""
+    stream = stream or sys.stderr
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -7,13 +7,12 @@ what it should: whether the provider is cut off or heard to the end is its `on_d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import structlog
 
-from proxy import settlement
+from proxy import planning, settlement
 from proxy.adapter import Emit, Exchange, Send, Wait
 from proxy.app import App
 from proxy.chat import (
@@ -29,15 +28,11 @@ from proxy.chat import (
     Usage,
     Verbatim,
 )
-from proxy.context import Attempt, Principal, RequestContext, Target
-from proxy.endpoints.chat import check_cap
+from proxy.context import Attempt, Principal, RequestContext, Target, advance
 from proxy.errors import (
     Draining,
-    Forbidden,
     GatewayError,
     GatewayFault,
-    NoRoute,
-    PluginFault,
     Progress,
     Remedy,
     RequestError,
@@ -46,8 +41,6 @@ from proxy.errors import (
     UpstreamTimeout,
 )
 from proxy.estimate import Tally
-from proxy.jsontext import dumps
-from proxy.snapshot import ModelEntry
 from proxy.story import Story
 from proxy.streaming import ClientGone, Reply
 from proxy.tail import Tail
@@ -122,67 +115,37 @@ class Pipeline:
     async def _tell_story(self, story: Story, read: Read, reply_to: ReplyTo) -> None:
         if self.draining:
             raise Draining("The gateway is shutting down.", retry_after_s=1)
-        with story.during("auth"):
-            await self._authenticate(story)
+        story.enter("auth")
+        await self._authenticate(story)
+        story.enter("")
         chat = await _waiting(story, read())
         story.reply = reply_to(chat)
-        with story.during("scope"):
-            await self._authorize(story, chat)
-        with story.during("budget"):
-            await settlement.reserve(story)
-        with story.during("routing"):
-            targets = await self.order(story.ctx)
-        with story.during("adapter"):
-            await self._try_routes(story, targets)
-        with story.during("metering"):
-            await settlement.settle(story, self._app.ledger)
+        story.enter("scope")
+        await self._authorize(story, chat)
+        story.enter("budget")
+        await settlement.reserve(story)
+        story.enter("routing")
+        targets = await planning.order(story.ctx)
+        story.enter("adapter")
+        await self._try_routes(story, targets)
+        story.enter("metering")
+        await settlement.settle(story, self._app.ledger)
+        story.enter("")
         await _waiting(story, story.reply.end(story.usage_body(), story.headers()))
 
     async def _authenticate(self, story: Story) -> None:
         principal = await story.ctx.snapshot.chain.first("authenticate", story.ctx, Principal)
         if principal is None:
             raise Unauthenticated("No API key was given. Send it as `Authorization: Bearer sk-…`.")
-        story.ctx = replace(story.ctx, principal=principal)
+        advance(story.ctx, principal=principal)
 
     async def _authorize(self, story: Story, chat: ChatRequest) -> None:
         # Step by step: observers of a refused request are told what it asked for.
-        story.asked, story.ctx = chat, replace(story.ctx, chat=chat)
+        story.asked = chat
+        advance(story.ctx, chat=chat)
         entry = story.ctx.snapshot.model(chat.model)
-        story.ctx = replace(story.ctx, model=entry)
-        story.ctx = await self.admit(story.ctx, chat, entry)
+        await planning.admit(story.ctx, chat, entry, self.turn(entry.name))
         self._turns[entry.name] = story.ctx.turn + 1
-
-    async def admit(self, ctx: RequestContext, chat: ChatRequest, entry: ModelEntry) -> RequestContext:
-        """Ask whether the model is allowed, and collect every route that the request may take.
-
-        Raises: BadRequest, NoRoute, and whatever `authorize` raises.
-        """
-        snapshot = ctx.snapshot
-        ctx = replace(ctx, chat=chat, model=entry, turn=self.turn(entry.name))
-        await snapshot.chain.every("authorize", ctx)
-        check_cap(chat, entry.max_output_tokens)
-        candidates = []
-        for target in snapshot.candidates(entry):
-            if target.model != entry.name and not await _allowed(ctx, target):
-                continue
-            cap = min(chat.max_output_tokens or target.max_output_tokens, target.max_output_tokens)
-            candidates.append(target if cap == target.output_cap else replace(target, output_cap=cap))
-        if not candidates:
-            raise NoRoute(f"No route of {chat.model!r} is enabled and has a credential.")
-        return replace(ctx, candidates=tuple(candidates), turn=self.turn(entry.name))
-
-    async def order(self, ctx: RequestContext) -> Sequence[Target]:
-        """The candidates in the order to try them, at least one. Raises: NoRoute, PluginFault."""
-        targets: Sequence[Target] | None = await ctx.snapshot.chain.first(
-            "route", ctx, Sequence, candidates=ctx.candidates
-        )
-        if targets is None:
-            targets = ctx.candidates
-        if any(target not in ctx.candidates for target in targets):
-            raise PluginFault("A plugin's `route` answered with a target that is not a candidate.")
-        if not targets:
-            raise NoRoute("No route of this model can serve now.")
-        return targets
 
     async def _try_routes(self, story: Story, targets: Sequence[Target]) -> None:
         """One route after another until one answers. Once the client has a byte there is no second route."""
@@ -207,7 +170,8 @@ class Pipeline:
     async def _attempt(self, story: Story, target: Target, deadline_s: float) -> None:
         started_ns = self._app.clock.monotonic_ns()
         story.tries += 1
-        story.target, story.ctx = target, replace(story.ctx, target=target)
+        story.target = target
+        advance(story.ctx, target=target)
         story.usage, story.tally, story.first_token_ns = None, Tally(), None
         outcome = "ok"
         try:
@@ -244,9 +208,9 @@ class Pipeline:
 
     async def _transform_request(self, story: Story) -> None:
         assert story.asked is not None
-        story.ctx = replace(story.ctx, chat=story.asked)
-        changed = await transformed(story.ctx, story.asked)
-        story.ctx = replace(story.ctx, chat=changed)
+        advance(story.ctx, chat=story.asked)
+        changed = await planning.transformed(story.ctx, story.asked)
+        advance(story.ctx, chat=changed)
         if changed.body_bytes > story.held_bytes:
             # A longer request may cost more than is held: hold anew before anything is sent.
             await settlement.void(story, self._app.ledger)
@@ -285,13 +249,13 @@ class Pipeline:
     async def _pass_on(self, story: Story, events: Sequence[ChatEvent]) -> None:
         if not events:
             return
+        story.received(events)
         if story.ctx.snapshot.chain.has("transform_event"):
             events = await _transform_events(story.ctx, events)
-        story.received(events)
         if story.holds and story.due(CHECKPOINT_EVERY_NS):
             await settlement.checkpoint(story)
         try:
-            await _waiting(story, story.reply.write(events, story.headers()))
+            await _waiting(story, story.reply.write(events, story.headers))
         except ClientGone:
             if story.target is None or story.target.on_disconnect == "cancel":
                 raise
@@ -325,8 +289,8 @@ class Pipeline:
             except ClientGone:
                 story.end = "client_gone"
         outcome = story.outcome()
-        with story.during("after"):
-            await story.ctx.snapshot.chain.notify("observe", story.ctx, outcome=outcome)
+        story.enter("")
+        await story.ctx.snapshot.chain.notify("observe", story.ctx, outcome=outcome)
 
 
 def _interrupt(story: Story, end: str) -> None:
@@ -343,20 +307,6 @@ def _another_may_answer(error: UpstreamError) -> bool:
         Progress.REFUSED,
         Progress.HEADERS_ONLY,
     )
-
-
-async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
-    """The request as plugins change it for `ctx.target`; the same object if none does."""
-    body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", chat.body, Mapping)
-    return chat if body is chat.body else chat.with_body(body, len(dumps(body)))
-
-
-async def _allowed(ctx: RequestContext, target: Target) -> bool:
-    try:
-        await ctx.snapshot.chain.every("authorize", replace(ctx, target=target))
-    except Forbidden:
-        return False
-    return True
 
 
 async def _transform_events(ctx: RequestContext, events: Sequence[ChatEvent]) -> list[ChatEvent]:

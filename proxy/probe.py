@@ -17,16 +17,14 @@ from proxy.jsontext import dumps
 from proxy.snapshot import Provider, Snapshot
 from proxy.upstream import AiohttpTransport
 
+USER_AGENT = f"paifang/{version('paifang')}"
 LONGEST_S = 30
 ADVICE = {
     "upstream_unreachable": "Check base_url, this machine's network and its DNS.",
     "upstream_timeout": "Check base_url, and whether a firewall drops what goes there.",
-    "upstream_auth_failed": "Check api_key, and that it was made for the entrance in base_url.",
-    "upstream_quota_exhausted": "Top up the account, or renew its plan, in the provider's console.",
-    "upstream_model_unavailable": "Open the model in the provider's console, or check the route's model.",
     "upstream_error": "Check that base_url is the API's address, version path included.",
 }
-"""{our code: what to do about it}."""
+"""{our code: what to do about it}, where the error's own message, which a client gets, doesn't say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +42,7 @@ class Probe:
 
 async def probe_all(snapshot: Snapshot) -> list[Probe]:
     """Ask every provider at once, one route each."""
-    transport = AiohttpTransport(f"paifang/{version('paifang')}")
+    transport = AiohttpTransport(USER_AGENT)
     try:
         return await asyncio.gather(*(_probe(snapshot, provider, transport) for provider in snapshot.providers.values()))
     finally:

@@ -49,6 +49,10 @@ class Registry:
         """Loaded plugins, in the order of the list."""
         return tuple(self._objects)
 
+    def new_beside(self, other: Registry) -> set[str]:
+        """The plugins that `other` lacks or holds another version of."""
+        return {name for name, plugin in self._objects.items() if other._objects.get(name) is not plugin}
+
     def object_of(self, name: str) -> Any:
         return self._objects[name]
 

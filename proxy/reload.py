@@ -7,7 +7,7 @@ that replace the file, and beside a database that is written all the time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,26 +19,43 @@ from proxy.gateway import Gateway
 LOOK_EVERY_S = 0.5
 Stamp = tuple[int, int, int] | None
 """Modification time, size and inode of a file; None: there is none."""
+Stamps = Mapping[Path, Stamp]
 
 log = structlog.get_logger("paifang")
 
 
-async def follow(gateway: Gateway, nudged: asyncio.Event) -> None:
-    """Reload whenever gateway.yaml, .env or a plugin's file has changed, or `nudged` is set. Runs until cancelled."""
-    seen = taken = await asyncio.to_thread(_stamps, _files(gateway))
+async def follow(gateway: Gateway, nudged: asyncio.Event, read: Stamps) -> None:
+    """Reload whenever gateway.yaml, .env or a plugin's file has changed, or `nudged` is set. Runs until cancelled.
+
+    read: what `stamps_of` said before the gateway read its files, so that no change since then is missed.
+    """
+    taken = seen = await _of_now(gateway, read)
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY_S):
                 await nudged.wait()
-        now = await asyncio.to_thread(_stamps, _files(gateway))
+        now = await _of_now(gateway)
         settled, seen = now == seen, now
         if nudged.is_set() or (settled and now != taken):
             nudged.clear()
-            taken = now
             await _reload(gateway)
-            # Files that this very reload brought in were read by it.
-            taken = {**await asyncio.to_thread(_stamps, _files(gateway)), **taken}
-            seen = taken
+            taken = seen = await _of_now(gateway, now)
+
+
+def stamps_of(file: Path) -> Stamps:
+    """Of gateway.yaml and of the .env beside it."""
+    return {path: _stamp(path) for path in _files(file)}
+
+
+async def _of_now(gateway: Gateway, earlier: Stamps | None = None) -> Stamps:
+    """Of every file that the configuration is made of; those of `earlier` as they were."""
+    plugins = [gateway.file.parent / name for name in gateway.registry.names if name.endswith(".py")]
+
+    def look() -> Stamps:
+        known = earlier or {}
+        return {path: known[path] if path in known else _stamp(path) for path in (*_files(gateway.file), *plugins)}
+
+    return await asyncio.to_thread(look)
 
 
 async def _reload(gateway: Gateway) -> None:
@@ -50,14 +67,8 @@ async def _reload(gateway: Gateway) -> None:
         log.exception("reloading failed, the old configuration goes on")
 
 
-def _files(gateway: Gateway) -> list[Path]:
-    folder = gateway.file.parent
-    plugins = [folder / name for name in gateway.registry.names if name.endswith(".py")]
-    return [gateway.file, folder / ".env", *plugins]
-
-
-def _stamps(files: Iterable[Path]) -> Mapping[Path, Stamp]:
-    return {file: _stamp(file) for file in files}
+def _files(file: Path) -> tuple[Path, Path]:
+    return file, file.parent / ".env"
 
 
 def _stamp(file: Path) -> Stamp:

@@ -18,7 +18,7 @@ from proxy.control import answers, at, control_socket
 from proxy.gateway import Gateway
 from proxy.keyforms import KeyForm, read_form
 from proxy.logs import log_to, secrets_of
-from proxy.reload import follow
+from proxy.reload import Stamps, follow, stamps_of
 from proxy.storage.sqlite import OwnerError
 
 DEMO_DAILY_USD = "1"
@@ -36,6 +36,7 @@ async def serve(file: Path, environ: Mapping[str, str], host: str | None, port: 
 
     Raises: ConfigError, StoreError, ServeError, ControlError.
     """
+    read = await asyncio.to_thread(stamps_of, file)
     gateway = await _open(file, environ)
     log_to(secrets=lambda: secrets_of(gateway.snapshot))
     try:
@@ -46,7 +47,7 @@ async def serve(file: Path, environ: Mapping[str, str], host: str | None, port: 
         await gateway.listen_control(path)
         try:
             await _greet(gateway, chosen_host, bound, say)
-            await _run(gateway)
+            await _run(gateway, read)
         finally:
             await asyncio.to_thread(path.unlink, missing_ok=True)
     finally:
@@ -87,7 +88,7 @@ async def _listen(gateway: Gateway, host: str, port: int) -> int:
 def _remedy(error: OSError, gateway: Gateway, host: str, port: int) -> str:
     """What to do about an address that can't be listened on: the main one, or that of `metrics.listen`."""
     metrics = gateway.snapshot.config.metrics.listen
-    another = "--port 8081" if port == 8080 else "another --port"
+    another = f"--port {port + 1 if port < 65535 else 8080}"
     another_host = "another --host, such as 127.0.0.1"
     if gateway.address and metrics is not None:
         host, _, text = metrics.rpartition(":")
@@ -96,7 +97,7 @@ def _remedy(error: OSError, gateway: Gateway, host: str, port: int) -> str:
         case errno.EADDRINUSE:
             return f"port {port} is taken: stop what runs there or use {another}"
         case errno.EACCES | errno.EPERM:
-            return f"this user may not listen on port {port}: use {another}, above 1023"
+            return f"this user may not listen on port {port}: use --port 8080"
         case _:
             return f"{host} is no address of this machine: use {another_host}"
 
@@ -118,7 +119,7 @@ async def _greet(gateway: Gateway, host: str, port: int, say: Say) -> None:
         say(f"try it: {example}")
 
 
-async def _run(gateway: Gateway) -> None:
+async def _run(gateway: Gateway, read: Stamps) -> None:
     """Follow gateway.yaml until SIGTERM or SIGINT."""
     stop, nudged = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -133,6 +134,6 @@ async def _run(gateway: Gateway) -> None:
     loop.add_signal_handler(signal.SIGINT, ask_to_stop)
     loop.add_signal_handler(signal.SIGHUP, nudged.set)
     async with asyncio.TaskGroup() as group:
-        following = group.create_task(follow(gateway, nudged))
+        following = group.create_task(follow(gateway, nudged, read))
         await stop.wait()
         following.cancel()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from dataclasses import replace
 from typing import Any
 
-from proxy.context import Charge
+from proxy.context import Charge, advance
+from proxy.planning import capped
 from proxy.storage.ledger import Ledger, Posting
 from proxy.story import Story
 
@@ -22,8 +21,8 @@ async def reserve(story: Story) -> None:
     caps = [cap for hold in story.holds if (cap := getattr(hold, "output_cap", None)) is not None]
     if caps:
         story.clamped = min(caps)
-        lowered = (replace(target, output_cap=min(target.output_cap, *caps)) for target in story.ctx.candidates)
-        story.ctx = replace(story.ctx, candidates=tuple(lowered))
+        lowered = (capped(target, min(target.output_cap, *caps)) for target in story.ctx.candidates)
+        advance(story.ctx, candidates=tuple(lowered))
 
 
 async def settle(story: Story, ledger: Ledger) -> None:
@@ -70,4 +69,4 @@ async def _close(story: Story, charge: Charge | None) -> list[Posting]:
 
 
 async def _answer(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
+    return await value if hasattr(value, "__await__") else value

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +31,8 @@ class Story:
     task: asyncio.Task[Any] | None = None
     stage: str = ""
     """The stage that runs now, or failed; "" between two."""
+    entered_ns: int = 0
+    """This process's own time when the stage began."""
     asked: ChatRequest | None = None
     """The request as the client sent it."""
     held_bytes: int = 0
@@ -57,29 +58,25 @@ class Story:
     end: EndReason = "complete"
     error: GatewayError | None = None
 
-    @contextmanager
-    def during(self, stage: str) -> Iterator[None]:
-        """Name the running stage, and count this process's own time in it."""
-        self.stage = stage
-        started_ns, waited_ns = self.clock.monotonic_ns(), self.waited_ns
-        try:
-            yield
-            self.stage = ""
-        finally:
-            own_ns = self.clock.monotonic_ns() - started_ns - (self.waited_ns - waited_ns)
+    def enter(self, stage: str) -> None:
+        """The next stage begins: this process's own time until now belongs to the one before. "": none runs."""
+        own_ns = self.clock.monotonic_ns() - self.waited_ns
+        if self.stage:
             stages = self.ctx.timeline.stages_ns
-            stages[stage] = stages.get(stage, 0) + own_ns
+            stages[self.stage] = stages.get(self.stage, 0) + own_ns - self.entered_ns
+        self.stage, self.entered_ns = stage, own_ns
 
     def received(self, events: Sequence[ChatEvent]) -> None:
         """Keep the evidence: tokens so far, the reported usage, the time of the first token."""
+        add = self.tally.add
         for event in events:
-            if isinstance(event, Usage):
-                self.usage = event
-            elif isinstance(event, (Verbatim, Answer)):
+            if isinstance(event, (Verbatim, Answer)):
                 for part in event.parts:
-                    self.tally.add(part)
+                    add(part)
+            elif isinstance(event, Usage):
+                self.usage = event
             else:
-                self.tally.add(event)
+                add(event)
         if self.first_token_ns is None and self.tally.output_tokens:
             self.first_token_ns = self.checked_ns = self.clock.monotonic_ns()
 

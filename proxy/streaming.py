@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -25,6 +25,7 @@ from proxy.chat import (
 from proxy.errors import GatewayError
 from proxy.jsontext import dumps
 
+Headers = Callable[[], Mapping[str, str]]
 JSON = "application/json"
 SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
 
@@ -44,8 +45,8 @@ class Reply(ABC):
         """True: nobody listens any more, so writing does nothing."""
 
     @abstractmethod
-    async def write(self, events: Sequence[ChatEvent], headers: Mapping[str, str]) -> None:
-        """Pass events on. headers are those of the response, should this begin it. Raises: ClientGone."""
+    async def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
+        """Pass events on. headers makes those of the response, should this begin it. Raises: ClientGone."""
 
     @abstractmethod
     async def end(self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
@@ -77,7 +78,7 @@ class JsonReply(Reply):
         self._answer: Mapping[str, Any] | None = None
         self._choices: dict[int, _Choice] = {}
 
-    async def write(self, events: Sequence[ChatEvent], headers: Mapping[str, str]) -> None:
+    async def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
         for event in events:
             match event:
                 case Answer(body=body):
@@ -187,7 +188,7 @@ class StreamReply(Reply):
         self._head = b""
         self._roles: set[int] = set()
 
-    async def write(self, events: Sequence[ChatEvent], headers: Mapping[str, str]) -> None:
+    async def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
         pieces = []
         for event in events:
             if type(event) is Verbatim:
@@ -203,7 +204,7 @@ class StreamReply(Reply):
         data = b"data: [DONE]\n\n"
         if usage is not None and self._chat.include_usage:
             data = self._envelope() + b'[],"usage":' + dumps(usage) + b"}\n\n" + data
-        await self._send(data, headers)
+        await self._send(data, lambda: headers)
         if self.response is not None and not self.deaf:
             try:
                 await self.response.write_eof()
@@ -214,17 +215,17 @@ class StreamReply(Reply):
         if self.response is None:
             await super().fail(error, headers)
             return
-        await self._send(b"data: " + dumps(error.body()) + b"\n\n", headers)
+        await self._send(b"data: " + dumps(error.body()) + b"\n\n", lambda: headers)
         # No terminator: the connection is closed once this is flushed, so that the answer can't look complete.
         if self.request.transport is not None:
             self.request.transport.close()
 
-    async def _send(self, data: bytes, headers: Mapping[str, str]) -> None:
+    async def _send(self, data: bytes, headers: Headers) -> None:
         if self.deaf:
             return
         try:
             if self.response is None:
-                response = web.StreamResponse(headers={**headers, **SSE_HEADERS})
+                response = web.StreamResponse(headers={**headers(), **SSE_HEADERS})
                 await response.prepare(self.request)
                 self.response = response
             await self.response.write(data)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Protocol
 
 import aiohttp
+from yarl import URL
 
 from proxy.adapter import Send
 from proxy.context import Target
@@ -74,7 +76,7 @@ class AiohttpTransport:
             async with asyncio.timeout_at(min(deadline_s, loop.time() + head_s)):
                 response = await self._session(provider).request(
                     request.method,
-                    provider.base_url + request.path,
+                    _url(provider.base_url + request.path),
                     data=request.body or None,
                     headers=self.headers(provider, request),
                     allow_redirects=False,
@@ -136,10 +138,16 @@ class AiohttpResponse:
         self.headers: Mapping[str, str] = response.headers
 
     async def read(self) -> bytes:
-        now = asyncio.get_running_loop().time()
+        content = self._response.content
+        loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout_at(min(self._deadline_s, now + self._idle_s)):
-                return await self._response.content.readany()
+            # What is here already needs no timer, and most of the time something is.
+            if data := content.read_nowait():
+                return data
+            if content.at_eof():
+                return b""
+            async with asyncio.timeout_at(min(self._deadline_s, loop.time() + self._idle_s)):
+                return await content.readany()
         except TimeoutError as error:
             raise UpstreamTimeout(
                 "The provider stopped answering in the middle.", progress=Progress.HEADERS_ONLY, detail=str(error)
@@ -161,6 +169,11 @@ class AiohttpResponse:
             self._response.release()
         else:
             self._response.close()
+
+
+@lru_cache(maxsize=1024)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
 
 
 def timed_out(error: TimeoutError, head_s: float) -> UpstreamError:

@@ -26,7 +26,6 @@ from tests.markdown import ROOT, Block, blocks
 PAGE = ROOT / "docs/plugins.md"
 PYTHON = blocks(PAGE, "python")
 FAILING = {"adapter": "simulator", "fail": {"status": 500}}
-THINKING = {"enable_thinking": True}
 
 
 @pytest.fixture
@@ -159,7 +158,7 @@ async def test_the_policy_in_a_minute(opened: Open) -> None:
 async def test_the_whole_chain(opened: Open, hooked: tuple[str, Told]) -> None:
     url, told = hooked
     caller = await opened({"WEBHOOK_URL": url}, listed=chain(1))
-    status, answer, headers = await caller.chat(**THINKING)
+    status, answer, headers = await caller.chat(enable_thinking=True)
     assert status == 200 and not answer["choices"][0]["message"].get("reasoning_content")
     assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] > 0
     # stay_put: one user, one route, whoever's turn it is

@@ -23,7 +23,6 @@ DEBUG = "PAIFANG_DEBUG"
 
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit status."""
-    # The libraries that a command imports may warn; warnings are for their authors.
     try:
         application(_plugin_commands(arguments))(args=list(arguments), prog_name="paifang")
     except SystemExit as end:
@@ -71,6 +70,8 @@ def _plugin_commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
     try:
         registry = load(file, os.environ).registry
     except ConfigError:
+        if words:
+            _tell(f"{file} has problems, so commands of its plugins are missing: see `paifang check`", 2)
         return {}
     for impl in reversed(registry.manager.hook.register_commands.get_hookimpls()):
         impl.function(commands.__setitem__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,9 @@ def ask(file: Path, method: str, path: str, body: Any = None, **query: str) -> A
     """The admin API's answer, of the gateway that runs on this file or else of one made for this question."""
     # aiohttp is slow to import, and `--help` needs none.
     from proxy.control import connect
+    from proxy.logs import log_to
+
+    log_to(level=logging.ERROR)
 
     async def answer() -> Any:
         async with connect(file, os.environ) as gateway:

@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable
+from itertools import count
 
 from aiohttp import hdrs, web
 
@@ -34,6 +35,8 @@ class PublicEndpoints:
         self._app = app
         self._pipeline = pipeline
         self._not_ready = not_ready
+        self._instance = secrets.token_hex(6)
+        self._numbers = count()
 
     def routes(self) -> list[Route]:
         return [
@@ -96,7 +99,7 @@ class PublicEndpoints:
         client_id = request.headers.get("x-client-request-id", "")
         return RequestContext(
             # Time first: rows that are written together lie together.
-            request_id=f"req_{now_ns // 1_000_000:012x}{secrets.token_hex(10)}",
+            request_id=f"req_{now_ns // 1_000_000:012x}{self._instance}{next(self._numbers):08x}",
             client_request_id=client_id if _CLIENT_ID.fullmatch(client_id) else "",
             snapshot=self._app.current(),
             received_ns=now_ns,
@@ -129,6 +132,8 @@ async def read_json(request: web.Request, max_bytes: int) -> bytes:
     if (request.content_length or 0) > max_bytes:
         raise too_large
     try:
+        if request.content.is_eof():  # it came with the headers: no timer is needed
+            return await request.read()
         async with asyncio.timeout(BODY_TIMEOUT_S):
             return await request.read()
     except TimeoutError:

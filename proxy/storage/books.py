@@ -172,7 +172,7 @@ class Books:
         for held in abandoned:
             charged = held.checkpoint if held.dispatched else 0
             exposure = max(0, held.amount - charged)
-            self._close(held, "recovered" if held.dispatched else "void", charged, exposure=exposure)
+            self._close(held, "recovered", charged, exposure=exposure)
             line = "the last checkpoint before a crash"
             if charged:
                 self._enter(held.request_id, "recovered", held.payer, "provider", charged, None, "recovery", line)

@@ -37,7 +37,7 @@ class Reserve(Operation):
 
     def __init__(
         self,
-        future: asyncio.Future[Any],
+        future: asyncio.Future[Any] | None,
         request_id: str,
         amount: int,
         windows: Sequence[Window],

@@ -50,12 +50,16 @@ class Database:
             raise StoreError(f"the store {self.path} can't be opened: {error}") from error
         try:
             self._own(durability)
-            self.engine = _engine(self._raw)
-            self.connection: Connection = self.engine.connect()
-            self.cursor = self._raw.cursor()
-            self._migrate()
         except BaseException:
             self._raw.close()
+            raise
+        self.engine = _engine(self._raw)
+        self.connection: Connection = self.engine.connect()
+        self.cursor = self._raw.cursor()
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
             raise
 
     def begin(self) -> None:

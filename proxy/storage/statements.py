@@ -48,13 +48,16 @@ class Rows:
         written = position = 0
         while left := len(rows) - position:
             size = left if left <= FEW_ROWS else FEW_ROWS if left < MOST_ROWS else MOST_ROWS
-            sql = self._sql.get(size) or self._compile(size)
-            cursor.execute(sql, tuple(chain.from_iterable(rows[position : position + size])))
+            cursor.execute(self.sql(size), tuple(chain.from_iterable(rows[position : position + size])))
             written += cursor.rowcount
             position += size
         return written
 
-    def _compile(self, size: int) -> str:
+    def sql(self, size: int) -> str:
+        """The statement for so many rows."""
+        known = self._sql.get(size)
+        if known is not None:
+            return known
         insert = (postgresql if self._dialect.name == "postgresql" else sqlite).insert(self._table)
         names = [[f"{column.name}_{row}_" for column in self._columns] for row in range(size)]
         parameters: list[dict[str, BindParameter[Any]]] = [

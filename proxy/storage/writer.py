@@ -50,6 +50,7 @@ class Writer:
         self._durability = durability
         self._clock = clock
         self._queue: SimpleQueue[Operation] = SimpleQueue()
+        self._batch: list[Operation] = []
         self._kept: list[Operation] = []
         self._problem: str | None = None
         self._over = ""
@@ -137,6 +138,7 @@ class Writer:
         except BaseException as error:
             self._over = f"the ledger's writer failed: {error!r}"
             log.critical("%s", self._over, exc_info=error)
+            _answer([(operation, unavailable(self._over)) for operation in self._batch])
         database.close()
         self._refuse_queued()
         if stop is not None:
@@ -144,7 +146,7 @@ class Writer:
 
     def _turn(self, database: Database, books: Books) -> Stop | None:
         """One batch. Returns the order to stop, if there was one."""
-        gathered = self._gather()
+        gathered = self._batch = self._gather()
         calls = [operation for operation in gathered if type(operation) is Call]
         stop = next((operation for operation in gathered if type(operation) is Stop), None)
         special = (Call, Stop)

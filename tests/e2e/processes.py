@@ -76,9 +76,7 @@ def start(file: Path, environ: Mapping[str, str] | None = None) -> GatewayProces
     return gateway
 
 
-def paifang(
-    arguments: Sequence[str], file: Path, environ: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def paifang(arguments: Sequence[str], file: Path, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command of `paifang` on a gateway.yaml."""
     return subprocess.run(
         [sys.executable, "-m", "proxy", *arguments, "-c", str(file)],

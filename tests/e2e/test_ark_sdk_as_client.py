@@ -40,9 +40,7 @@ def test_its_nulls_do_not_reach_the_provider(client: Any, fakes: Fakes) -> None:
 
 
 def test_reasoning(client: Any) -> None:
-    answer: Any = client.chat.completions.create(
-        model="doubao-seed", messages=MESSAGES, thinking={"type": "enabled"}
-    )
+    answer: Any = client.chat.completions.create(model="doubao-seed", messages=MESSAGES, thinking={"type": "enabled"})
     assert answer.choices[0].message.reasoning_content == "The user asks, so I answer."
     answer = client.chat.completions.create(model="doubao-seed", messages=MESSAGES, thinking={"type": "disabled"})
     assert answer.choices[0].message.reasoning_content is None
@@ -67,7 +65,8 @@ def test_tools(client: Any) -> None:
 def test_errors(client: Any, shared_process: GatewayProcess) -> None:
     with pytest.raises(Exception, match="gpt-17") as unknown:
         client.chat.completions.create(model="gpt-17", messages=MESSAGES)
-    assert (type(unknown.value).__name__, unknown.value.code) == ("ArkNotFoundError", "model_not_found")
+    error: Any = unknown.value
+    assert (type(error).__name__, error.code) == ("ArkNotFoundError", "model_not_found")
     stranger = type(client)(api_key="sk-pf-wrong", base_url=f"{shared_process.url}/v1", max_retries=0)
     with pytest.raises(Exception, match="not known") as refused:
         stranger.chat.completions.create(model="doubao-seed", messages=MESSAGES)

@@ -15,8 +15,8 @@ DOORS = ["doubao-seed", "messages", "relayed", "simulated"]
 PROVIDERS = ["doubao-seed", "messages", "relayed"]
 ROUTES = {"doubao-seed": "ark-lite", "messages": "msgs", "relayed": "relay", "simulated": "sim"}
 THOUGHT = "One moment."
-ON = {"enable_thinking": True}
-OFF = {"enable_thinking": False}
+ON: Any = {"enable_thinking": True}
+OFF: Any = {"enable_thinking": False}
 
 
 @pytest.mark.parametrize("model", DOORS)
@@ -110,7 +110,8 @@ async def test_the_cap_is_written_upstream_in_the_doors_own_words(
     gateway: Served, fake_ark: FakeArk, fake_openai: FakeOpenAI, model: str
 ) -> None:
     word = {"doubao-seed": "max_completion_tokens", "messages": "max_tokens", "relayed": "max_tokens"}[model]
-    for given, written in (({}, 4096), ({"max_tokens": 2}, 2), ({"max_completion_tokens": 3}, 3)):
+    cases: list[tuple[Any, int]] = [({}, 4096), ({"max_tokens": 2}, 2), ({"max_completion_tokens": 3}, 3)]
+    for given, written in cases:
         answered = await gateway.chat(model, **given, **OFF)
         assert answered.json["usage"]["output_tokens"] <= written
         body = (fake_openai if model == "relayed" else fake_ark).requests[-1].body or {}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.e2e import files
 from tests.e2e.conftest import Answered, Serve, Served
@@ -228,10 +229,11 @@ async def test_a_plugin_that_fails(serve: Serve, fake_ark: FakeArk) -> None:
     }
     text = "from proxy import hookimpl\n\n@hookimpl\ndef authorize(ctx):\n    raise RuntimeError('sk-secret inside')\n"
     served = await serve(**sections, also={"broken.py": text})
-    answered = await served.chat()
-    check(answered, 500, "server_error", "plugin_error", "./broken.py") if ".py" not in answered.raw.decode() else None
+    with capture_logs() as logs:
+        answered = await served.chat()
     assert (answered.status, answered.error["code"], answered.error["param"]) == (500, "plugin_error", "./broken.py")
     assert b"inside" not in answered.raw and fake_ark.requests == []
+    assert [entry["plugin"] for entry in logs if entry.get("exc_info")] == ["./broken.py"]
 
 
 async def test_shutting_down(gateway: Served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.e2e import files
@@ -67,7 +68,7 @@ async def test_a_stream_that_has_begun_is_not_started_again(
     fake_ark.error_midstream(after=3)
     async with gateway.open({"model": "pooled", "messages": files.HI, "stream": True}) as response:
         assert response.headers["x-paifang-route"] == "first"
-        with pytest.raises(Exception, match="not enough data|payload|closed"):
+        with pytest.raises(aiohttp.ClientPayloadError):
             await response.read()
     assert fake_openai.requests == []
 
@@ -127,11 +128,7 @@ async def test_an_unreachable_provider_is_passed_over(serve: Serve, fake_openai:
 async def test_weights_share_one_priority(serve: Serve, fake_openai: FakeOpenAI) -> None:
     served = await serve(
         providers={"relay": files.relay(fake_openai)},
-        models={
-            "doubao-seed": files.model(
-                files.route("heavy", "relay", weight=3), files.route("light", "relay", weight=1)
-            )
-        },
+        models={"doubao-seed": files.model(files.route("heavy", "relay", weight=3), files.route("light", "relay", weight=1))},
         keys=[files.key("all", files.KEY)],
     )
     routes = [(await served.chat()).headers["x-paifang-route"] for _ in range(8)]

@@ -28,7 +28,7 @@ def authenticate(ctx):
 
 ALL = ["virtual_keys", "./guest.py", "model_scope", "budget", "routing", "metering", "metrics", "access_log"]
 AS_GUEST = {"x-guest": "yes", "authorization": ""}
-BIG = {"n": 50, "max_tokens": 4096}
+BIG: Any = {"n": 50, "max_tokens": 4096}
 """At most 0.8 USD."""
 
 
@@ -56,9 +56,7 @@ async def with_plugins(serve: Serve, fake_openai: FakeOpenAI, plugins: list[str]
     return await serve(
         providers={"relay": files.relay(fake_openai)},
         models={
-            "doubao-seed": files.model(
-                files.route("dear", "relay", priority=2), files.route("cheap", "relay", priority=1)
-            ),
+            "doubao-seed": files.model(files.route("dear", "relay", priority=2), files.route("cheap", "relay", priority=1)),
             "other": files.model(files.route("relay", "relay"), family="other"),
         },
         keys=[files.key("all", files.KEY)] if "virtual_keys" in plugins else None,
@@ -112,9 +110,7 @@ async def test_a_limit_that_nobody_enforces_is_refused(
 
 
 @pytest.mark.parametrize("listed", [True, False])
-async def test_the_access_log(
-    serve: Serve, fake_openai: FakeOpenAI, capfd: pytest.CaptureFixture[str], listed: bool
-) -> None:
+async def test_the_access_log(serve: Serve, fake_openai: FakeOpenAI, capfd: pytest.CaptureFixture[str], listed: bool) -> None:
     chain = [name for name in ALL if listed or name != "access_log"]
     served = await with_plugins(serve, fake_openai, chain)
     await served.chat()

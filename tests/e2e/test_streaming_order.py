@@ -96,7 +96,8 @@ async def test_only_the_models_name_changes(serve: Serve, scripted: Scripted) ->
     given = delta("hi", model="vendor/doubao-0715", note={"model": "vendor/doubao-0715"})
     upstream = await scripted([READ, SSE_HEAD, chunk(given + END + DONE), chunk(b"")])
     answered = await (await relaying(serve, upstream)).chat(stream=True)
-    assert answered.raw == given.replace(b'"model" : "vendor/doubao-0715" , "note"', b'"model" : "doubao-seed" , "note"') + END + DONE
+    outer, renamed = b'"model" : "vendor/doubao-0715" , "note"', b'"model" : "doubao-seed" , "note"'
+    assert answered.raw == given.replace(outer, renamed) + END + DONE
 
 
 async def test_usage_that_nobody_asked_for_is_taken_out(serve: Serve, scripted: Scripted) -> None:
@@ -120,9 +121,7 @@ async def test_the_end_does_not_wait_for_a_provider_that_keeps_its_connection(se
 
 
 @pytest.mark.parametrize("model", ["doubao-seed", "messages", "relayed"])
-async def test_an_error_in_the_middle(
-    gateway: Served, fake_ark: FakeArk, fake_openai: FakeOpenAI, model: str
-) -> None:
+async def test_an_error_in_the_middle(gateway: Served, fake_ark: FakeArk, fake_openai: FakeOpenAI, model: str) -> None:
     fake: Any = fake_openai if model == "relayed" else fake_ark
     fake.error_midstream(after=4, message="words of the provider")
     text = await broken(gateway, model)

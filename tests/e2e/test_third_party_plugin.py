@@ -66,9 +66,7 @@ def house(gateway_process: StartProcess, fakes: Fakes, site: Path, tmp_path_fact
 @pytest.fixture
 def guest(house: GatewayProcess) -> Iterator[openai.OpenAI]:
     headers = {"x-guest": GUEST}
-    with openai.OpenAI(
-        api_key="none", base_url=f"{house.url}/v1", max_retries=0, default_headers=headers
-    ) as made:
+    with openai.OpenAI(api_key="none", base_url=f"{house.url}/v1", max_retries=0, default_headers=headers) as made:
         yield made
 
 

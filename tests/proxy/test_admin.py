@@ -11,6 +11,8 @@ import pytest
 from proxy.control import AdminRefusal
 from tests.proxy.gateways import SIMULATED, WITH_STATIC_KEY, opened
 
+A_DATE = "a date such as 2027-01-01 or a time such as 2027-01-01T18:00:00"
+AN_AMOUNT = 'an amount of USD such as "1.50", with at most nine decimals'
 PATHS = [
     ("GET", "status"),
     ("GET", "keys"),
@@ -89,11 +91,11 @@ async def test_a_change_touches_only_what_it_names(tmp_path: Path) -> None:
         ({"name": "a", "models": ["gpt"]}, "'gpt' is no model of gateway.yaml (other, seed)."),
         ({"name": "a", "wallet": "me"}, "'me' is no wallet of gateway.yaml (team)."),
         ({"name": "a", "timezone": "Asia/Singapoor"}, "'Asia/Singapoor' is no time zone: did you mean \"Asia/Singapore\"?"),
-        ({"name": "a", "expires_at": "tomorrow"}, "'tomorrow' is not a date such as 2027-01-01 or a time such as 2027-01-01T18:00:00."),
+        ({"name": "a", "expires_at": "tomorrow"}, f"'tomorrow' is not {A_DATE}."),
         ({"name": "a", "expires_at": "2001-01-01"}, "The key would have expired already."),
-        ({"name": "a", "budget": {"daily_usd": "-1"}}, 'budget.daily_usd: expected an amount of USD such as "1.50", with at most nine decimals.'),
-        ({"name": "a", "budget": {"daily_usd": 1e-10}}, 'budget.daily_usd: expected an amount of USD such as "1.50", with at most nine decimals.'),
-        ({"name": "a", "budget": {"daily_usd": True}}, 'budget.daily_usd: expected an amount of USD such as "1.50", with at most nine decimals.'),
+        ({"name": "a", "budget": {"daily_usd": "-1"}}, f"budget.daily_usd: expected {AN_AMOUNT}."),
+        ({"name": "a", "budget": {"daily_usd": 1e-10}}, f"budget.daily_usd: expected {AN_AMOUNT}."),
+        ({"name": "a", "budget": {"daily_usd": True}}, f"budget.daily_usd: expected {AN_AMOUNT}."),
         ({"name": "a", "rate_limit": {"concurrent": 0}}, "rate_limit.concurrent: greater than or equal to 1."),
         ([], "the body: a valid dictionary or instance of KeyForm."),
     ],

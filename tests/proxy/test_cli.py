@@ -11,8 +11,7 @@ import pytest
 import structlog
 
 from proxy.commands.run import run
-from tests.proxy.gateways import WITH_STATIC_KEY, write
-
+from tests.proxy.gateways import SIMULATED, WITH_STATIC_KEY, write
 
 Paifang = Callable[..., tuple[int, str, str]]
 
@@ -100,7 +99,8 @@ def test_schema_is_json(paifang: Paifang) -> None:
 
 
 def test_a_key_from_its_making_to_its_end(paifang: Paifang) -> None:
-    status, out, _ = paifang("keys", "create", "a", "--family", "doubao", "--daily-usd", "1", "--family-budget", "doubao=0.5/10")
+    limits = ("--family", "doubao", "--daily-usd", "1", "--family-budget", "doubao=0.5/10")
+    status, out, _ = paifang("keys", "create", "a", *limits)
     assert status == 0
     first, second = out.splitlines()
     key = first.removeprefix("key a, shown this once: ")
@@ -198,9 +198,11 @@ def test_plugins_add_commands(paifang: Paifang, tmp_path: Path) -> None:
         "def greet(name: str) -> None:\n    print('hello', name)\n"
         "@hookimpl\ndef register_commands(register):\n    register('greet', greet)\n"
     )
-    write(tmp_path, WITH_STATIC_KEY + "plugins: [virtual_keys, model_scope, ./mine.py]\n")
+    write(tmp_path, SIMULATED + "plugins: [virtual_keys, ./mine.py]\n")
     assert paifang("greet", "you")[:2] == (0, "hello you\n")
     assert "greet" in paifang("--help")[1]
+    write(tmp_path, SIMULATED + "plugins: [virtual_keys, ./mine.py, bogus]\n")
+    assert "gateway.yaml has problems, so commands of its plugins are missing" in paifang("greet", "you")[2]
 
 
 def test_the_unexpected_is_one_line_with_a_remedy(paifang: Paifang, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,7 @@ async def test_nothing_is_held_and_no_turn_is_taken(tmp_path: Path) -> None:
         for _ in range(3):
             await caller.call("POST", "explain", {"model": "seed", "key": "ci"})
         assert gateway.pipeline.turn("seed") == 0
-        assert gateway.store.reports.unsettled == 0
+        assert gateway.store.ledger.unsettled == 0
 
 
 async def test_an_unknown_key_is_no_answer(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_usd_is_exact_text(nanousd: int, text: str) -> None:
 
 @pytest.mark.parametrize("usd", ["0.0000000001", "-1"])
 def test_usd_that_nano_cannot_hold_is_refused(usd: str) -> None:
-    with pytest.raises(ValueError, match="decimals|negative"):
+    with pytest.raises(ValueError, match=r"decimals|negative"):
         usd_to_nano(Decimal(usd))
 
 

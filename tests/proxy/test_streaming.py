@@ -79,7 +79,7 @@ def whole(request: web.Request) -> JsonReply:
 def tell(*batches: Sequence[ChatEvent]) -> Callable[[Reply], Awaitable[None]]:
     async def run(reply: Reply) -> None:
         for batch in batches:
-            await reply.write(batch, {"x-paifang-route": "a"})
+            await reply.write(batch, lambda: {"x-paifang-route": "a"})
         await reply.end(USAGE, {"x-paifang-route": "a"})
 
     return run
@@ -175,7 +175,7 @@ async def test_an_error_before_the_first_byte_is_a_status() -> None:
 @pytest.mark.parametrize("begun", [[TextDelta("He")], [Verbatim(b"data: {}\n\n")]])
 async def test_an_error_after_it_is_an_event_and_the_answer_never_looks_complete(begun: list[ChatEvent]) -> None:
     async def run(reply: Reply) -> None:
-        await reply.write(begun, {})
+        await reply.write(begun, dict)
         await reply.fail(UpstreamTimeout("slow"), {})
 
     response, body, complete = await answer(stream, run)

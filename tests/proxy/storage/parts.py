@@ -30,9 +30,7 @@ class MovedClock:
 
 def window(limit: int, scope: str = "key:ci", *, day: int = 0, param: str = "key.daily") -> Window:
     start_s = START_S + day * DAY_S
-    return Window(
-        scope=scope, period="daily", start_s=start_s, end_s=start_s + DAY_S, limit_nanousd=limit, param=param
-    )
+    return Window(scope=scope, period="daily", start_s=start_s, end_s=start_s + DAY_S, limit_nanousd=limit, param=param)
 
 
 def charge(amount: int, **fields: Any) -> Charge:
@@ -71,5 +69,3 @@ def row(request_id: str, debit: int, **fields: Any) -> UsageRow:
             **fields,
         }
     )
-
-

@@ -143,7 +143,7 @@ class BooksMachine(RuleBasedStateMachine):
         for hold in self.holds.values():
             if hold.state == "open":
                 charged = hold.checkpoint or 0
-                hold.state = "void" if hold.checkpoint is None else "over"
+                hold.state = "over"
                 for scope in hold.scopes:
                     self.posted[scope] += max(charged, hold.amount) if scope == "gateway" else charged
 
@@ -164,9 +164,10 @@ class BooksMachine(RuleBasedStateMachine):
 
 
 TestBooks = BooksMachine.TestCase
-TestBooks.settings = settings(max_examples=12, stateful_step_count=25, deadline=None)
+TestBooks.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 class TestBooksLong(BooksMachine.TestCase):
     settings = settings(max_examples=500, stateful_step_count=40, deadline=None)

@@ -99,7 +99,7 @@ async def test_saying_it_again_changes_nothing(store: Store) -> None:
     for _ in range(2):
         await store.ledger.commit([first.settle(charge(50))], row("a", 50))
     await store.ledger.commit([again.void()], None)
-    assert (await store.ledger.reserve("a", 60, [window(100)])).amount_nanousd == 60
+    assert (await store.ledger.reserve("a", 40, [window(100)])).amount_nanousd == 60
     await store.ledger.reserve("b", 50, [window(100)])
     assert await store.reports.verify() == []
 
@@ -226,5 +226,3 @@ async def test_a_closed_ledger_takes_nothing(store: Store) -> None:
     with pytest.raises(LedgerUnavailable):
         await store.ledger.reserve("a", 1, [window(100)])
     assert store.problem == "the store is closed"
-
-

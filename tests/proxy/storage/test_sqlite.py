@@ -66,9 +66,8 @@ def test_a_step_that_breaks_off_leaves_nothing(path: Path, monkeypatch: pytest.M
 def test_a_second_process_is_refused_and_told_who_owns_the_file(path: Path) -> None:
     database = open_database(path)
     script = (
-        "import sys\nfrom pathlib import Path\nfrom tests.proxy.storage.test_sqlite import open_database\n"
-        "from proxy.storage.sqlite import OwnerError\n"
-        "try:\n    open_database(Path(sys.argv[1]))\nexcept OwnerError as error:\n    print(error)"
+        "import sys\nfrom sqlalchemy.engine import make_url\nfrom proxy.storage.sqlite import Database, OwnerError\n"
+        "try:\n    Database(make_url('sqlite:///' + sys.argv[1]), 'power')\nexcept OwnerError as error:\n    print(error)"
     )
     told = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True).stdout
     database.close()

@@ -1,0 +1,65 @@
+"""Where a request may go and in which order: the part of its story that calls no one. `paifang explain` runs the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from proxy.chat import ChatRequest
+from proxy.context import RequestContext, Target, advance
+from proxy.endpoints.chat import check_cap
+from proxy.errors import Forbidden, NoRoute, PluginFault
+from proxy.jsontext import dumps
+from proxy.snapshot import ModelEntry
+
+
+async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry, turn: int) -> None:
+    """Ask whether the model is allowed, and collect every route that the request may take into `ctx.candidates`.
+
+    Raises: BadRequest, NoRoute, and whatever `authorize` raises.
+    """
+    advance(ctx, chat=chat, model=entry, turn=turn)
+    await ctx.snapshot.chain.every("authorize", ctx)
+    check_cap(chat, entry.max_output_tokens)
+    candidates = []
+    for target in ctx.snapshot.candidates(entry):
+        if target.model == entry.name or await _allowed(ctx, target):
+            cap = target.max_output_tokens
+            candidates.append(capped(target, min(chat.max_output_tokens or cap, cap)))
+    if not candidates:
+        raise NoRoute(f"No route of {chat.model!r} is enabled and has a credential.")
+    advance(ctx, candidates=tuple(candidates))
+
+
+async def order(ctx: RequestContext) -> Sequence[Target]:
+    """The candidates in the order to try them, at least one. Raises: NoRoute, PluginFault."""
+    candidates = ctx.candidates
+    targets: Sequence[Target] | None = await ctx.snapshot.chain.first("route", ctx, Sequence, candidates=candidates)
+    if targets is None:
+        targets = candidates
+    if any(target not in candidates for target in targets):
+        raise PluginFault("A plugin's `route` answered with a target that is not a candidate.")
+    if not targets:
+        raise NoRoute("No route of this model can serve now.")
+    return targets
+
+
+async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
+    """The request as plugins change it for `ctx.target`; the same object if none does."""
+    body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", chat.body, Mapping)
+    return chat if body is chat.body else chat.with_body(body, len(dumps(body)))
+
+
+@lru_cache(maxsize=4096)
+def capped(target: Target, cap: int) -> Target:
+    """The target with this output cap. Kept, as few caps are asked for often."""
+    return target if target.output_cap == cap else replace(target, output_cap=cap)
+
+
+async def _allowed(ctx: RequestContext, target: Target) -> bool:
+    try:
+        await ctx.snapshot.chain.every("authorize", replace(ctx, target=target))
+    except Forbidden:
+        return False
+    return True

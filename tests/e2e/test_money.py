@@ -1,0 +1,167 @@
+"""Budgets under concurrency, and charges that are in the store before the client sees the end.
+
+An output token costs 0.001 USD and input nothing, so that "Hello, you said: hi", six tokens, costs 0.006 USD.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.e2e import files
+from tests.e2e.conftest import Answered, Serve, Served
+from tests.fakes import FakeArk, FakeOpenAI
+from tests.fakes.ark import ENDPOINT
+
+PRICE = {"input": 0, "output": 1000}
+REJECT = ["virtual_keys", "model_scope", {"budget": {"when_short": "reject"}}, "routing", "metering", "metrics"]
+CLAMP = ["virtual_keys", "model_scope", {"budget": {"when_short": "clamp"}}, "routing", "metering", "metrics"]
+
+
+async def limited(serve: Serve, fake: FakeOpenAI, plugins: list[Any] = REJECT, **budget: Any) -> Served:
+    return await serve(
+        providers={"relay": files.relay(fake)},
+        models={"doubao-seed": files.model(files.route("relay", "relay"), price=PRICE)},
+        keys=[files.key("ci", files.KEY, budget=budget)],
+        plugins=plugins,
+    )
+
+
+async def spent(served: Served) -> int:
+    """Nano-USD in the store."""
+    sums = await served.gateway.store.reports.usage((), 0, 2**62)
+    return sum(group.debit_nanousd for group in sums)
+
+
+def statuses(answers: list[Answered]) -> Counter[int]:
+    return Counter(answered.status for answered in answers)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_thirty_at_once_on_a_budget_for_ten(serve: Serve, fake_openai: FakeOpenAI, stream: bool) -> None:
+    served = await limited(serve, fake_openai, daily_usd=0.06)
+    answers = await asyncio.gather(*(served.chat(max_tokens=6, stream=stream) for _ in range(30)))
+    assert statuses(answers) == {200: 10, 429: 20}
+    assert len(fake_openai.billed) == 10
+    assert await spent(served) == 60_000_000
+    assert await served.metric("paifang_ledger_unsettled") == 0
+    assert (await served.chat(max_tokens=1)).error["param"] == "key.daily"
+
+
+async def test_what_was_held_and_not_spent_comes_back(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    served = await limited(serve, fake_openai, monthly_usd=0.12)
+    fake_openai.delay(before_s=0.3)
+    answers = await asyncio.gather(*(served.chat(max_tokens=12) for _ in range(30)))
+    assert statuses(answers) == {200: 10, 429: 20}
+    fake_openai.delay()
+    # 0.06 is left: nine more fit, the last of them into exactly 0.012.
+    assert statuses([await served.chat(max_tokens=12) for _ in range(12)]) == {200: 9, 429: 3}
+    assert await spent(served) == 114_000_000
+
+
+async def test_failures_cost_nothing(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    served = await limited(serve, fake_openai, daily_usd=0.006)
+    fake_openai.fail_next(500, "server_error", "oops", times=3)
+    for stream in (False, True, False):
+        assert (await served.chat(max_tokens=6, stream=stream)).status == 502
+    fake_openai.cut_stream(after=0)
+    assert (await served.chat(max_tokens=6, stream=True)).status == 502
+    assert (await served.chat(max_tokens=6)).status == 200
+    assert (await served.chat(max_tokens=6)).status == 429
+
+
+async def test_a_stream_that_broke_costs_what_came(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    served = await limited(serve, fake_openai, daily_usd=10)
+    fake_openai.cut_stream(after=4)
+    with pytest.raises(aiohttp.ClientPayloadError):
+        await served.chat(stream=True)
+    assert 3_000_000 <= await spent(served) <= 8_000_000
+    assert await served.metric("paifang_ledger_unsettled") == 0
+
+
+async def test_too_little_money_clamps_the_answer(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    served = await limited(serve, fake_openai, CLAMP, daily_usd=0.003)
+    answered = await served.chat()
+    assert answered.status == 200 and answered.headers["x-paifang-clamped-max-tokens"] == "3"
+    assert (fake_openai.requests[-1].body or {})["max_tokens"] == 3
+    assert answered.json["choices"][0]["finish_reason"] == "length"
+    assert await spent(served) == 3_000_000
+    assert (await served.chat()).error["code"] == "budget_exceeded"
+
+
+async def test_a_choice_is_paid_for_each(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    served = await limited(serve, fake_openai, daily_usd=0.018)
+    assert (await served.chat(n=4, max_tokens=6)).status == 429
+    assert (await served.chat(n=3, max_tokens=6)).json["usage"]["cost"] == 0.018
+
+
+async def test_the_cap_of_the_model_is_what_is_held_and_sent(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    served = await limited(serve, fake_openai, daily_usd=4.096)
+    assert (await served.chat()).status == 200
+    assert (fake_openai.requests[-1].body or {})["max_tokens"] == 4096
+    assert (await served.chat()).status == 429
+
+
+async def scoped(serve: Serve, fake_ark: FakeArk, fake_openai: FakeOpenAI) -> Served:
+    """A key for the family doubao, whose one model falls back to a model of another family."""
+    return await serve(
+        providers={"ark": files.ark(fake_ark), "relay": files.relay(fake_openai)},
+        models={
+            "doubao-seed": files.model(files.route("ark", "ark", files.ARK_MODEL), fallbacks=["deepseek"]),
+            "deepseek": files.model(files.route("relay", "relay"), family="deepseek", aliases=["doubao-cheap"]),
+            "endpoint": files.model(files.route("ep", "ark", ENDPOINT), family="deepseek"),
+        },
+        keys=[
+            files.key("doubao", files.DOUBAO_ONLY, families=["doubao"]),
+            files.key("one", files.EXPIRED, models=["doubao-seed"]),
+            files.key("all", files.KEY),
+        ],
+    )
+
+
+@pytest.mark.parametrize("key", [files.DOUBAO_ONLY, files.EXPIRED])
+async def test_no_name_leads_out_of_a_scope(serve: Serve, fake_ark: FakeArk, fake_openai: FakeOpenAI, key: str) -> None:
+    served = await scoped(serve, fake_ark, fake_openai)
+    for name in ("deepseek", "doubao-cheap", "endpoint"):
+        assert (await served.chat(name, key=key)).error["code"] == "model_not_allowed"
+    alike = ("Doubao-Seed", "doubao-seed ", "doubao\u2010seed", "doubao-seed/../deepseek")
+    for name in (ENDPOINT, files.ARK_MODEL, "relay", *alike):
+        assert (await served.chat(name, key=key)).error["code"] == "model_not_found"
+    assert fake_ark.requests == [] and fake_openai.requests == []
+    headers = {"authorization": f"Bearer {key}"}
+    listed = (await served.ask("GET", "/v1/models", headers=headers)).json["data"]
+    assert [entry["id"] for entry in listed] == ["doubao-seed"]
+
+
+@pytest.mark.parametrize("key", [files.DOUBAO_ONLY, files.EXPIRED])
+async def test_no_fallback_leads_out_of_a_scope(serve: Serve, fake_ark: FakeArk, fake_openai: FakeOpenAI, key: str) -> None:
+    served = await scoped(serve, fake_ark, fake_openai)
+    fake_ark.fail_next(500, "InternalServiceError", "oops", times=2)
+    refused = await served.chat(key=key)
+    assert (refused.status, refused.headers["x-paifang-attempts"]) == (502, "1")
+    assert fake_openai.requests == []
+    assert (await served.chat()).headers["x-paifang-route"] == "relay"
+
+
+async def test_a_fallback_is_charged_to_the_family_that_answered(
+    serve: Serve, fake_ark: FakeArk, fake_openai: FakeOpenAI
+) -> None:
+    families = {"doubao": {"daily_usd": 1}, "deepseek": {"daily_usd": 0.02}}
+    served = await serve(
+        providers={"ark": files.ark(fake_ark), "relay": files.relay(fake_openai)},
+        models={
+            "doubao-seed": files.model(files.route("ark", "ark", files.ARK_MODEL), fallbacks=["deepseek"]),
+            "deepseek": files.model(files.route("relay", "relay"), family="deepseek", price=PRICE),
+        },
+        keys=[files.key("ci", files.KEY, budget={"families": families})],
+        plugins=REJECT,
+    )
+    fake_ark.fail_next(500, "InternalServiceError", "oops", times=2)
+    assert [(await served.chat(max_tokens=8)).status for _ in range(2)] == [200, 200]
+    # 0.012 of deepseek's 0.02 are spent, so eight more tokens don't fit, and doubao alone was never charged.
+    assert (await served.chat("deepseek", max_tokens=9)).error["param"] == "family.daily"
+    assert (await served.chat("deepseek", max_tokens=8)).status == 200

@@ -1,0 +1,99 @@
+"""Sums of the usage log, pages of the ledger, and what is forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.storage import reports
+from proxy.storage.store import Store
+from tests.proxy.storage.parts import DAY_S, START_S, MovedClock, row
+
+SECOND_NS = 10**9
+ALWAYS = (0, 2**62)
+
+
+async def log(store: Store, *rows: dict[str, object]) -> None:
+    for number, fields in enumerate(rows):
+        await store.ledger.commit([], row(f"req-{number}", **{"debit": 100, **fields}))
+
+
+async def test_usage_by_key_and_model(store: Store) -> None:
+    await log(
+        store,
+        {"cached_input_tokens": 4, "cost_nanousd": 60},
+        {"estimated": True, "reasoning_tokens": 2},
+        {"key": "cd", "model": "kimi", "wallet": "team-a"},
+    )
+    first, second = await store.reports.usage(["key", "model"], *ALWAYS)
+    assert first == reports.UsageSums(
+        group={"key": "cd", "model": "kimi"},
+        requests=1,
+        input_tokens=10,
+        output_tokens=5,
+        debit_nanousd=100,
+        uncosted=1,
+    )
+    assert second == reports.UsageSums(
+        group={"key": "ci", "model": "doubao-seed"},
+        requests=2,
+        estimated=1,
+        input_tokens=20,
+        cached_input_tokens=4,
+        output_tokens=10,
+        reasoning_tokens=2,
+        debit_nanousd=200,
+        cost_nanousd=60,
+        uncosted=1,
+    )
+
+
+async def test_days_are_the_zones(store: Store) -> None:
+    evening_ns = (START_S + 15 * 3600) * SECOND_NS
+    await log(store, {"received_ns": evening_ns}, {"received_ns": evening_ns + 3600 * SECOND_NS, "user": "v"})
+    singapore = await store.reports.usage(["day", "user"], *ALWAYS, "Asia/Singapore")
+    assert [line.group for line in singapore] == [{"day": "2026-11-22", "user": "u"}, {"day": "2026-11-23", "user": "v"}]
+    assert [line.group for line in await store.reports.usage(["day"], *ALWAYS)] == [{"day": "2026-11-22"}]
+
+
+async def test_only_what_lies_in_the_span(store: Store) -> None:
+    start_ns = START_S * SECOND_NS
+    await log(store, *({"received_ns": start_ns + second * SECOND_NS} for second in range(10)))
+    (line,) = await store.reports.usage([], start_ns + 2 * SECOND_NS, start_ns + 5 * SECOND_NS)
+    assert (line.group, line.requests) == ({}, 3)
+    assert await store.reports.usage(["key"], start_ns + DAY_S * SECOND_NS, 2**62) == []
+
+
+@pytest.mark.parametrize("rows_a_slice", [1, 3, 7, 1000])
+async def test_slices_add_up(store: Store, rows_a_slice: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    await log(store, *({"received_ns": START_S * SECOND_NS + number // 4} for number in range(30)))
+    monkeypatch.setattr(reports, "SLICE_ROWS", rows_a_slice)
+    (line,) = await store.reports.usage(["key"], *ALWAYS)
+    assert (line.requests, line.debit_nanousd) == (30, 3000)
+
+
+async def test_an_unknown_group_is_refused(store: Store) -> None:
+    with pytest.raises(ValueError, match="usage is grouped by key, wallet"):
+        await store.reports.usage(["key", "colour"], *ALWAYS)
+
+
+async def test_pages_of_the_ledger(store: Store, clock: MovedClock) -> None:
+    await store.wallets.credit("team-a", 500, operation_id="op-1", actor="ann", reason="invoice 7")
+    await log(store, {"wallet": "team-a", "price": '{"input": "1.00"}', "price_line": "100 × $1.00/M"})
+    (topup,) = await store.reports.entries(limit=1)
+    assert (topup.kind, topup.debit, topup.credit, topup.amount) == ("topup", "external", "wallet:team-a", 500)
+    assert (topup.actor, topup.line, topup.at_ns) == ("ann", "invoice 7", clock.now_ns())
+    (charged,) = await store.reports.entries(after_id=topup.id)
+    assert (charged.debit, charged.credit, charged.line) == ("wallet:team-a", "provider:ark", "100 × $1.00/M")
+    stamps = await store.writer.run(
+        lambda db: db.exec_driver_sql("SELECT stamp FROM price JOIN entry ON price.id = price_id").scalars().all()
+    )
+    assert stamps == ['{"input": "1.00"}']
+
+
+async def test_old_usage_is_forgotten_and_the_ledger_still_agrees(store: Store, clock: MovedClock) -> None:
+    await log(store, *({"received_ns": (START_S + day * DAY_S) * SECOND_NS} for day in range(4)))
+    assert await store.reports.forget((START_S + 2 * DAY_S) * SECOND_NS) == 2
+    (line,) = await store.reports.usage(["key"], *ALWAYS)
+    assert line.requests == 2
+    assert len(await store.reports.entries()) == 4
+    assert await store.reports.verify() == []

@@ -1,0 +1,89 @@
+"""One flipped row, and the ledger no longer agrees with itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import Connection
+
+from proxy.storage.store import Store
+from proxy.storage.verification import problems
+from proxy.storage.wallets import wallet_window
+from tests.proxy.storage.conftest import Open
+from tests.proxy.storage.parts import charge, row, window
+
+
+@pytest.fixture
+async def kept(store: Store, reopen: Open) -> Store:
+    """A store with every kind of row in it."""
+    await store.wallets.credit("team-a", 500, operation_id="op-1", actor="ann", reason="invoice 7")
+    limits = [window(1000), window(9000, "gateway", param="gateway.daily"), wallet_window("team-a")]
+    await store.ledger.reserve("lost", 50, limits)
+    checked = await store.ledger.reserve("cut off", 100, limits)
+    checked.checkpoint(charge(30))
+    await store.close()
+    store = await reopen()
+    settled = await store.ledger.reserve("a", 100, limits)
+    told = charge(130, price="{}", price_line="line")
+    await store.ledger.commit([settled.settle(told)], row("a", 130, wallet="team-a", price="{}"))
+    given_back = await store.ledger.reserve("b", 10, limits)
+    await store.ledger.commit([given_back.void()], row("b", 0))
+    await store.ledger.commit([], row("without a hold", 20))
+    await store.ledger.reserve("running", 100, limits)
+    return store
+
+
+FLIPS = [
+    "UPDATE spending SET posted = posted + 1 WHERE scope = 'key:ci'",
+    "UPDATE spending SET pending = pending - 1 WHERE scope = 'gateway'",
+    "UPDATE spending SET overrun = 0 WHERE scope = 'key:ci'",
+    "UPDATE spending SET credit = credit + 1 WHERE period = 'lifetime'",
+    "UPDATE hold SET posted = 129 WHERE request_id = 'a'",
+    "UPDATE hold SET amount = 101 WHERE request_id = 'running'",
+    "UPDATE hold SET amount = 99 WHERE request_id = 'cut off'",
+    "UPDATE hold SET state = 'void' WHERE request_id = 'a'",
+    "UPDATE hold SET state = 'posted' WHERE request_id = 'running'",
+    "UPDATE hold SET request_id = 'c' WHERE request_id = 'a'",
+    "DELETE FROM hold_leg WHERE hold_id = (SELECT id FROM hold WHERE request_id = 'a')",
+    "UPDATE hold_leg SET posted = 1 WHERE hold_id = (SELECT id FROM hold WHERE request_id = 'a')",
+    "UPDATE entry SET amount = amount + 1 WHERE kind = 'charge' AND request_id = 'a'",
+    "UPDATE entry SET amount = amount + 1 WHERE request_id = 'without a hold'",
+    "UPDATE entry SET amount = amount - 1 WHERE kind = 'exposure' AND request_id = 'cut off'",
+    "UPDATE entry SET amount = amount - 1 WHERE kind = 'recovered'",
+    "UPDATE entry SET amount = amount - 1 WHERE kind = 'topup'",
+    "UPDATE entry SET debit = 'key:cd' WHERE request_id = 'a'",
+    "UPDATE entry SET credit = 'provider:other' WHERE request_id = 'a'",
+    "UPDATE entry SET credit = 'wallet:team-b' WHERE kind = 'topup'",
+    "UPDATE entry SET request_id = 'd' WHERE request_id = 'a'",
+    "DELETE FROM entry WHERE request_id = 'a'",
+    "UPDATE usage_row SET debit = debit + 1 WHERE request_id = 'a'",
+    "UPDATE usage_row SET debit = 1 WHERE request_id = 'b'",
+    "UPDATE usage_row SET request_id = 'e' WHERE request_id = 'a'",
+    "DELETE FROM usage_row WHERE request_id = 'without a hold'",
+    "UPDATE subject SET key = 'cd' WHERE route <> ''",
+    "UPDATE price SET stamp = '{'",
+]
+
+
+async def test_what_the_ledger_wrote_agrees(kept: Store) -> None:
+    assert await kept.reports.verify() == []
+
+
+async def test_each_flipped_row_is_found(kept: Store) -> None:
+    for flip in FLIPS:
+
+        def flip_and_verify(connection: Connection, statement: str = flip) -> list[str]:
+            connection.exec_driver_sql("SAVEPOINT before")
+            assert connection.exec_driver_sql(statement).rowcount > 0, statement
+            found = list(problems(connection))
+            connection.exec_driver_sql("ROLLBACK TO before")
+            return found
+
+        assert await kept.writer.run(flip_and_verify), f"nobody noticed: {flip}"
+    assert await kept.reports.verify() == []
+
+
+async def test_verifying_does_not_disturb_what_runs(kept: Store) -> None:
+    answers = await asyncio.gather(kept.reports.verify(), kept.ledger.reserve("more", 1, [window(1000)]))
+    assert answers[0] == []

@@ -1,0 +1,33 @@
+"""The lines to paste."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from proxy.banner import curl_line, is_loopback, reachable
+
+
+def test_the_curl_line_survives_a_shell() -> None:
+    words = shlex.split(curl_line("http://h:1", "sk-pf-x", "it's a 豆包"))
+    assert words[:4] == ["curl", "http://h:1/v1/chat/completions", "-H", "Authorization: Bearer sk-pf-x"]
+    assert json.loads(words[-1])["model"] == "it's a 豆包"
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback", "address"),
+    [
+        ("127.0.0.1", True, "http://127.0.0.1:8080"),
+        ("127.1.2.3", True, "http://127.1.2.3:8080"),
+        ("localhost", True, "http://localhost:8080"),
+        ("::1", True, "http://[::1]:8080"),
+        ("0.0.0.0", False, "http://127.0.0.1:8080"),
+        ("::", False, "http://127.0.0.1:8080"),
+        ("192.168.1.5", False, "http://192.168.1.5:8080"),
+        ("example.com", False, "http://example.com:8080"),
+    ],
+)
+def test_hosts(host: str, loopback: bool, address: str) -> None:
+    assert (is_loopback(host), reachable(host, 8080)) == (loopback, address)

@@ -1,0 +1,118 @@
+"""Following gateway.yaml: changes are taken once settled, whatever way they came about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from proxy import reload
+from proxy.gateway import Gateway
+from proxy.reload import follow, stamps_of
+from tests.proxy.gateways import SIMULATED, write
+
+PLUGIN = "from proxy import hookimpl\n@hookimpl\ndef authorize(ctx):\n    pass\n"
+
+
+@pytest.fixture(autouse=True)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "LOOK_EVERY_S", 0.02)
+
+
+@asynccontextmanager
+async def followed(file: Path, nudged: asyncio.Event | None = None) -> AsyncIterator[Gateway]:
+    read = await asyncio.to_thread(stamps_of, file)
+    gateway = await Gateway.open(file, {})
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(follow(gateway, nudged or asyncio.Event(), read))
+        try:
+            yield gateway
+        finally:
+            following.cancel()
+            await gateway.close()
+
+
+async def comes(about: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not about():
+            await asyncio.sleep(0.01)
+
+
+def renamed(alias: str) -> str:
+    return SIMULATED.replace("aliases: [doubao]", f"aliases: [{alias}]")
+
+
+async def test_a_file_that_is_written_anew(tmp_path: Path) -> None:
+    async with followed(write(tmp_path, SIMULATED)) as gateway:
+        write(tmp_path, renamed("b"))
+        await comes(lambda: "b" in gateway.snapshot.aliases)
+
+
+async def test_a_file_that_is_replaced(tmp_path: Path) -> None:
+    async with followed(write(tmp_path, SIMULATED)) as gateway:
+        (tmp_path / "new").write_text(renamed("b"))
+        (tmp_path / "new").replace(tmp_path / "gateway.yaml")
+        await comes(lambda: "b" in gateway.snapshot.aliases)
+
+
+async def test_a_link_that_is_swapped(tmp_path: Path) -> None:
+    for version, text in (("one", SIMULATED), ("two", renamed("b"))):
+        (tmp_path / version).mkdir()
+        write(tmp_path / version, text)
+    (tmp_path / "current").symlink_to("one")
+    (tmp_path / "gateway.yaml").symlink_to("current/gateway.yaml")
+    async with followed(tmp_path / "gateway.yaml") as gateway:
+        (tmp_path / "next").symlink_to("two")
+        (tmp_path / "next").replace(tmp_path / "current")
+        await comes(lambda: "b" in gateway.snapshot.aliases)
+
+
+async def test_a_change_between_reading_and_following(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+    read = await asyncio.to_thread(stamps_of, file)
+    gateway = await Gateway.open(file, {})
+    write(tmp_path, renamed("b"))
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(follow(gateway, asyncio.Event(), read))
+        await comes(lambda: "b" in gateway.snapshot.aliases)
+        following.cancel()
+    await gateway.close()
+
+
+async def test_a_plugin_file_that_comes_changes_and_goes(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    listed = "plugins: [virtual_keys, ./mine.py]\n"
+    async with followed(file) as gateway:
+        outcomes = gateway.app.reloads.outcomes
+        write(tmp_path, SIMULATED + listed)
+        await comes(lambda: "./mine.py" in gateway.registry.names)
+        before = gateway.registry.object_of("./mine.py")
+        (tmp_path / "mine.py").write_text(PLUGIN + "changed = True\n")
+        await comes(lambda: gateway.registry.object_of("./mine.py") is not before)
+        write(tmp_path, SIMULATED)
+        await comes(lambda: "./mine.py" not in gateway.registry.names)
+        await asyncio.sleep(0.2)
+        assert outcomes == {"ok": 3, "failed": 0}
+
+
+async def test_a_broken_file_is_refused_once_and_a_mended_one_taken(tmp_path: Path) -> None:
+    async with followed(write(tmp_path, SIMULATED)) as gateway:
+        outcomes = gateway.app.reloads.outcomes
+        write(tmp_path, "providers: [")
+        await comes(lambda: outcomes["failed"] == 1)
+        await asyncio.sleep(0.2)
+        assert outcomes == {"ok": 0, "failed": 1}
+        assert "doubao" in gateway.snapshot.aliases
+        write(tmp_path, renamed("b"))
+        await comes(lambda: "b" in gateway.snapshot.aliases)
+
+
+async def test_a_nudge_reloads_what_has_not_changed(tmp_path: Path) -> None:
+    nudged = asyncio.Event()
+    async with followed(write(tmp_path, SIMULATED), nudged) as gateway:
+        nudged.set()
+        await comes(lambda: gateway.app.reloads.outcomes["ok"] == 1)
