@@ -35,17 +35,14 @@ class AccessLog:
 
     @hookimpl
     def observe(self, ctx: RequestContext, outcome: Outcome, config: AccessLogOptions) -> None:
-        style = config.format
-        if style == "auto":
-            style = "console" if sys.stderr.isatty() else "json"
-        logger = self._loggers.get(style)
+        logger = self._loggers.get(config.format)
         if logger is None:
-            logger = self._loggers[style] = _logger(style)
+            logger = self._loggers[config.format] = _logger(config.format)
         logger.info("request", **_fields(ctx, outcome))
 
 
 def _logger(style: str) -> Any:
-    if style == "console":
+    if style == "console" or (style == "auto" and sys.stderr.isatty()):
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
         return structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=[renderer])
     render = structlog.processors.JSONRenderer(serializer=orjson.dumps)

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, StrictStr
@@ -89,8 +90,8 @@ class AdminEndpoints:
     async def create_key(self, request: web.Request) -> Mapping[str, Any]:
         form = read_form(KeyForm, await _body_of(request))
         record, secret = await self.make_key(form)
-        server = self._gateway.snapshot.config.server
-        address = self._gateway.address or reachable(server.host, server.port)
+        server, listening = self._gateway.snapshot.config.server, urlsplit(self._gateway.address)
+        address = reachable(listening.hostname or server.host, listening.port or server.port)
         principal = record.admit(self._gateway.started_ns)
         return {
             **self._body(record),

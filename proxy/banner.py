@@ -37,10 +37,10 @@ def example(snapshot: Snapshot, address: str, principal: Principal, key: str) ->
     return None
 
 
-def more_keys(file: Path) -> str:
-    """How to make a key, as a line to paste."""
+def create_line(file: Path) -> str:
+    """The command that makes a key."""
     chosen = "" if file == DEFAULT_FILE else f" -c {shlex.quote(str(file))}"
-    return f"make another key: {command_name()} keys create NAME{chosen}"
+    return f"{command_name()} keys create NAME{chosen}"
 
 
 def curl_line(address: str, key: str, model: str) -> str:

@@ -24,7 +24,7 @@ def loads(raw: bytes) -> Any:
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _too_deep(raw):
         raise JsonError(f"nested deeper than {MAX_DEPTH} levels")
     try:
-        return json.loads(raw.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+        return _DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError:
         raise JsonError("not UTF-8") from None
     except json.JSONDecodeError as error:
@@ -73,3 +73,6 @@ def _too_deep(raw: bytes) -> bool:
         else:
             depth -= 1
     return False
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from operator import mul
 from typing import Any
 
@@ -96,6 +97,10 @@ class Price:
     _nano: Mapping[str | None, tuple[int, int]] = field(init=False, compare=False, repr=False)
     """{service tier: pico-units → nano-USD, as numerator and denominator}."""
     _rates: tuple[tuple[Tier, tuple[int, ...]], ...] = field(init=False, compare=False, repr=False)
+    _dearest: tuple[tuple[int, int], ...] = field(init=False, compare=False, repr=False)
+    """Per tier, the highest rate of an input token and of an output token."""
+    _dearest_nano: tuple[int, int] = field(init=False, compare=False, repr=False)
+    """Of the service tiers' scales, the highest."""
 
     def __post_init__(self) -> None:
         factors: dict[str | None, Fraction] = {None: ONE}
@@ -103,7 +108,12 @@ class Price:
         scales = {name: factor * self.usd / 1000 for name, factor in factors.items()}
         fixed = {name: (scale.numerator, scale.denominator) for name, scale in scales.items()}
         object.__setattr__(self, "_nano", fixed)
-        object.__setattr__(self, "_rates", tuple((tier, tier.rates) for tier in self.tiers))
+        rates = tuple((tier, tier.rates) for tier in self.tiers)
+        sides = len(INPUT_RATES)
+        highest = max(scales.values())
+        object.__setattr__(self, "_rates", rates)
+        object.__setattr__(self, "_dearest", tuple((max(some[:sides]), max(some[sides:])) for _, some in rates))
+        object.__setattr__(self, "_dearest_nano", (highest.numerator, highest.denominator))
         object.__setattr__(self, "stamp", json.dumps(self.per_million(), sort_keys=True))
 
     @property
@@ -115,7 +125,7 @@ class Price:
         """What this usage costs: one ceiling, at most MAX_NANOUSD."""
         rates = self._rates_of(usage)
         pico = sum(map(mul, _counts(usage), rates)) + self._pieces(usage.images, usage.tool_calls)
-        return self._ceiling(pico, usage.service_tier)
+        return _ceiling(pico, self._nano.get(usage.service_tier) or self._nano[None])
 
     def bound_nanousd(
         self,
@@ -130,18 +140,16 @@ class Price:
         Within a tier the cost grows with both lengths, so its dearest request is the longest one it allows; a tier whose
         longest request falls into an earlier tier is out of reach.
         """
-        most = 0
-        for position, (tier, rates) in enumerate(self._rates):
+        most, last = 0, len(self.tiers) - 1
+        for position, (tier, (dearest_input, dearest_output)) in enumerate(zip(self.tiers, self._dearest, strict=True)):
             longest_input, longest_output = input_tokens, output_tokens
-            if position < len(self._rates) - 1:
+            if position < last:
                 longest_input = min(input_tokens, _or(tier.up_to_input_tokens, input_tokens))
                 longest_output = min(output_tokens, _or(tier.up_to_output_tokens, output_tokens))
             if any(earlier.covers(longest_input, longest_output) for earlier in self.tiers[:position]):
                 continue
-            dearest_input, dearest_output = max(rates[: len(INPUT_RATES)]), max(rates[len(INPUT_RATES) :])
             most = max(most, longest_input * dearest_input + longest_output * dearest_output)
-        pico = most + self._pieces(images, tool_calls or {})
-        return max(self._ceiling(pico, service_tier) for service_tier in self._nano)
+        return _ceiling(most + self._pieces(images, tool_calls or {}), self._dearest_nano)
 
     def line(self, usage: Usage) -> str:
         """How the amount comes about: "20,000 × ¥3.20/M + 400 × ¥16.00/M, at 0.1406 USD/CNY of 2026-11-20"."""
@@ -199,9 +207,10 @@ class Price:
         calls = sum(max(0, count) * self.tools.get(name, 0) for name, count in tool_calls.items()) if tool_calls else 0
         return max(0, images) * self.image + calls
 
-    def _ceiling(self, pico: int, service_tier: str | None) -> int:
-        numerator, denominator = self._nano.get(service_tier) or self._nano[None]
-        return min(-(-pico * numerator // denominator), MAX_NANOUSD)
+
+def _ceiling(pico: int, scale: tuple[int, int]) -> int:
+    numerator, denominator = scale
+    return min(-(-pico * numerator // denominator), MAX_NANOUSD)
 
 
 def _rates_per_million(tier: Tier) -> dict[str, str]:
@@ -227,6 +236,7 @@ def scaled(amount: Decimal, decimals: int) -> int:
     return int(exact)
 
 
+@lru_cache(maxsize=1024)
 def _decimal(scaled: int, decimals: int) -> str:
     whole, rest = divmod(abs(scaled), 10**decimals)
     digits = f"{rest:0{decimals}d}".rstrip("0").ljust(2, "0")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +37,13 @@ class Route:
 
 
 def error_response(error: GatewayError, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An error as its client sees it."""
+    """An error as its client sees it. A request that never got an id of its own gets one here."""
+    request_id = {"x-request-id": f"req_{secrets.token_hex(16)}"}
     return web.Response(
         status=error.status,
         body=dumps(error.body()),
         content_type="application/json",
-        headers={**error.headers(), **(headers or {})},
+        headers={**request_id, **error.headers(), **(headers or {})},
     )
 
 
@@ -53,7 +55,8 @@ async def one_error_shape(request: web.Request, handler: Handler) -> web.StreamR
     except GatewayError as error:
         return error_response(error)
     except web.HTTPException as exception:
-        return error_response(_of_http(exception, request))
+        allowed = {name: value for name, value in exception.headers.items() if name == hdrs.ALLOW}
+        return error_response(_of_http(exception, request), allowed)
     except ConnectionError:
         raise
     except Exception:
@@ -78,7 +81,10 @@ def make_app(routes: Iterable[Route], max_body_bytes: int) -> web.Application:
     app = web.Application(middlewares=[one_error_shape], client_max_size=max_body_bytes)
     app.on_response_prepare.append(_name_no_software)
     for route in routes:
-        app.router.add_route(route.method, route.path, route.handler)
+        if route.method == hdrs.METH_GET:
+            app.router.add_get(route.path, route.handler)  # with HEAD, which uptime checks send
+        else:
+            app.router.add_route(route.method, route.path, route.handler)
     return app
 
 
@@ -103,7 +109,8 @@ class _Protocol(RequestHandler):
         error: GatewayError = BadRequest("The request is not valid HTTP.", code="invalid_request")
         if status >= 500:
             error = GatewayFault("The gateway failed; its log says more.")
-        response = error_response(error)
+        # No application prepares this answer, and without a name aiohttp would write its own and its version.
+        response = error_response(error, {hdrs.SERVER: "paifang"})
         response.force_close()
         return response
 

@@ -32,11 +32,12 @@ async def settle(story: Story, ledger: Ledger) -> None:
     """
     story.settled = True
     story.usage = story.evidence()
-    charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, outcome=story.outcome())
+    outcome = story.outcome()
+    charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, outcome=outcome)
     served = charge is not None and story.usage is not None
     story.charge = charge if served else None
     postings = await _close(story, charge if served else None)
-    row = None if charge is None else story.usage_row(charge)
+    row = None if charge is None else story.usage_row(charge, outcome)
     if postings or row is not None:
         await ledger.commit(postings, row)
 

@@ -164,9 +164,9 @@ class Story:
             body["estimated"] = True
         return body
 
-    def usage_row(self, charge: Charge) -> UsageRow:
+    def usage_row(self, charge: Charge, outcome: Outcome) -> UsageRow:
         """Its row in the usage log."""
-        ctx, outcome, usage = self.ctx, self.outcome(), charge.usage
+        ctx, usage = self.ctx, charge.usage
         assert ctx.principal is not None and ctx.chat is not None and ctx.model is not None
         target = self.target
         user = ctx.chat.body.get("user", "")

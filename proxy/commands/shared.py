@@ -16,6 +16,8 @@ import typer
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", metavar="FILE")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CONFIG = Path("gateway.yaml")
+NOTHING = "-"
+"""For what is not there, in lists."""
 
 
 class BadNews(Exception):
@@ -42,7 +44,7 @@ def print_json(value: Any) -> None:
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A table on a terminal, tab-separated lines under a header through a pipe."""
+    """A table on a terminal, of the columns that say something; tab-separated lines under a header through a pipe."""
     lines = [[cell(row.get(column)) for column in columns] for row in rows]
     if not sys.stdout.isatty():
         for line in (columns, *lines):
@@ -52,17 +54,20 @@ def print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Non
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    shown = [index for index in range(len(columns)) if not lines or any(line[index] != NOTHING for line in lines)]
+    for index in shown:
+        table.add_column(columns[index].replace("_", " "), overflow="fold", no_wrap=index < 2)
     for line in lines:
-        table.add_row(*(Text(text) for text in line))
+        table.add_row(*(Text(line[index]) for index in shown))
     Console().print(table)
 
 
 def cell(value: Any) -> str:
     """A value on one line."""
     if value is None:
-        return "-"
+        return NOTHING
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return " ".join(text.split()) if text else "-"
+    return " ".join(text.split()) if text else NOTHING

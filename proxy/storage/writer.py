@@ -138,7 +138,7 @@ class Writer:
         except BaseException as error:
             self._over = f"the ledger's writer failed: {error!r}"
             log.critical("%s", self._over, exc_info=error)
-            _answer([(operation, unavailable(self._over)) for operation in self._batch])
+            _answer([(operation, unavailable(self._over)) for operation in self._batch if operation is not stop])
         database.close()
         self._refuse_queued()
         if stop is not None:

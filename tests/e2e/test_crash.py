@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proxy.clock import SystemClock
+from proxy.storage.store import open_store
+from proxy.storage.writer import LINGER_S
 from tests.e2e import files
 from tests.e2e.conftest import StartProcess
 from tests.e2e.processes import GatewayProcess
@@ -39,17 +42,16 @@ async def started(gateway_process: StartProcess, folder: Path, **more: Any) -> G
     return await asyncio.to_thread(gateway_process, folder, **more)
 
 
-async def command(process: GatewayProcess, *arguments: str) -> Any:
-    done = await asyncio.to_thread(process.cli, *arguments, "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout)
-
-
-async def books(process: GatewayProcess) -> list[tuple[str, int, str]]:
-    """(key, requests, USD) of the usage log, after the ledger has verified itself."""
-    assert await command(process, "ledger", "verify") == {"problems": []}
-    usage = await command(process, "usage", "--by", "key")
-    return [(row["key"], row["requests"], row["debit_usd"]) for row in usage["rows"]]
+async def books(process: GatewayProcess) -> dict[str, int]:
+    """{key: nano-USD} of the usage log, once the process is over; the ledger has verified itself."""
+    url = f"sqlite:///{process.file.parent / 'paifang.db'}"
+    store = await asyncio.to_thread(open_store, url, "process", SystemClock())
+    try:
+        assert await store.reports.verify() == []
+        sums = await store.reports.usage(("key",), 0, 2**62)
+    finally:
+        await store.close()
+    return {group.group["key"]: group.debit_nanousd for group in sums}
 
 
 def ask(session: aiohttp.ClientSession, process: GatewayProcess, **fields: Any) -> Any:
@@ -67,8 +69,8 @@ async def test_who_sees_the_end_finds_the_charge_in_the_store(
             if seen.endswith(b"data: [DONE]\n\n" if stream else b"}"):
                 process.kill()
                 break
-    # No gateway runs: the command opens the store itself.
-    assert await books(process) == [("ci", 1, "0.006")]
+    assert await asyncio.to_thread(process.process.wait) == -signal.SIGKILL
+    assert await books(process) == {"ci": 6_000_000}
 
 
 async def test_spend_survives_and_holds_do_not(
@@ -92,6 +94,7 @@ async def test_spend_survives_and_holds_do_not(
     await asyncio.sleep(2.05)
     await pacer.step()
     await (await streaming).content.readany()
+    await asyncio.sleep(LINGER_S + 0.2)
     process.kill()
     for request in (waiting, streaming):
         with pytest.raises(aiohttp.ClientError):
@@ -100,16 +103,17 @@ async def test_spend_survives_and_holds_do_not(
     again = await started(gateway_process, tmp_path)
     async with session.get(f"{again.url}/metrics") as response:
         assert "paifang_ledger_unsettled 0.0" in await response.text()
-    [(key, _, usd)] = await books(again)
-    assert key == "ci" and 0.024 < float(usd) <= 0.036
-    # What is charged counts: never more than ten answers for this budget.
+    # What was charged counts: four answers, and of the stream what its last checkpoint says.
     admitted = 0
     for _ in range(8):
         async with ask(session, again, max_tokens=6) as response:
             admitted += response.status == 200
-    assert admitted == (60_000_000 - round(float(usd) * 1e9)) // 6_000_000
-    assert again.stop() == 0
-    assert await books(again)
+    assert again.cli("ledger", "verify").returncode == 0
+    assert await asyncio.to_thread(again.stop) == 0
+    [(key, nanousd)] = (await books(again)).items()
+    recovered = nanousd - (4 + admitted) * 6_000_000
+    assert key == "ci" and 0 < recovered <= 6_000_000
+    assert admitted == (60_000_000 - 4 * 6_000_000 - recovered) // 6_000_000
 
 
 async def test_sigterm_lets_a_running_answer_finish(
@@ -125,8 +129,9 @@ async def test_sigterm_lets_a_running_answer_finish(
     while await pacer.step():
         pass
     assert (await (await streaming).read()).endswith(b"data: [DONE]\n\n")
-    assert await asyncio.to_thread(process.stop) == 0
-    assert await books(process) == [("ci", 1, "0.006")]
+    # Not with stop(): a second signal ends it at once.
+    assert await asyncio.to_thread(process.process.wait, 10) == 0
+    assert await books(process) == {"ci": 6_000_000}
 
 
 async def test_a_second_gateway_on_the_same_store_is_refused(

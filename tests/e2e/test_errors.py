@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from proxy.storage.keys import KeyRecord, digest_of
 from tests.e2e import files
 from tests.e2e.conftest import Answered, Serve, Served
 from tests.fakes import FakeArk, FakeOpenAI
@@ -24,6 +25,7 @@ def check(answered: Answered, status: int, kind: str, code: str, param: str | No
     error = answered.error
     assert error.keys() - {"upstream"} == {"message", "type", "param", "code"}
     assert (answered.status, error["type"], error["code"], error["param"]) == (status, kind, code, param)
+    assert answered.headers["x-request-id"].startswith("req_") and "server" not in answered.headers
     told = answered.raw.decode() + str(dict(answered.headers))
     assert error["message"] and error["message"].replace("…", "").isascii()
     assert not any(secret in told for secret in SECRETS)
@@ -92,7 +94,6 @@ async def test_bad_json(gateway: Served) -> None:
     for raw in BAD_BODIES:
         answered = await gateway.ask("POST", "/v1/chat/completions", data=raw, headers=headers)
         check(answered, 400, INVALID, "invalid_json")
-        assert answered.headers["x-request-id"].startswith("req_")
 
 
 async def test_keys(gateway: Served) -> None:
@@ -102,6 +103,11 @@ async def test_keys(gateway: Served) -> None:
         check(answered, 401, "authentication_error", "invalid_api_key")
         check(await gateway.ask("GET", "/v1/models", headers=headers), 401, "authentication_error", "invalid_api_key")
     check(await gateway.chat(key=files.EXPIRED), 401, "authentication_error", "key_expired")
+    secret = "sk-pf-of-the-store-0000000005"
+    await gateway.gateway.app.keys.create(KeyRecord(name="stored", digest=digest_of(secret)))
+    assert (await gateway.chat(key=secret)).status == 200
+    await gateway.gateway.app.keys.revoke("stored")
+    check(await gateway.chat(key=secret), 401, "authentication_error", "key_revoked")
 
 
 async def test_two_keys(gateway: Served) -> None:
@@ -140,6 +146,17 @@ async def test_budgets(gateway: Served, serve: Serve, fake_ark: FakeArk) -> None
             budget=whole,
         )
         check(await served.chat(), 429, "insufficient_quota", "budget_exceeded", param)
+    assert fake_ark.requests == []
+
+
+async def test_an_empty_wallet(serve: Serve, fake_ark: FakeArk) -> None:
+    served = await serve(
+        providers={"ark": files.ark(fake_ark)},
+        models={"doubao-seed": files.model(files.route("ark", "ark", files.ARK_MODEL))},
+        wallets={"team": {}},
+        keys=[files.key("ci", files.KEY, wallet="team")],
+    )
+    check(await served.chat(), 402, "insufficient_quota", "insufficient_balance", "wallet")
     assert fake_ark.requests == []
 
 
@@ -248,7 +265,10 @@ async def test_shutting_down(gateway: Served) -> None:
 async def test_paths_and_methods(gateway: Served) -> None:
     for path in ("/", "/v1", "/v1/embeddings", "/v1/chat/completions/", "/v2/chat/completions"):
         check(await gateway.ask("POST", path, json={}), 404, INVALID, "not_found")
-    check(await gateway.ask("GET", "/v1/chat/completions"), 405, INVALID, "method_not_allowed")
+    wrong = await gateway.ask("GET", "/v1/chat/completions")
+    check(wrong, 405, INVALID, "method_not_allowed")
+    assert wrong.headers["allow"] == "POST"
+    assert (await gateway.ask("HEAD", "/healthz")).status == 200
     check(await gateway.ask("DELETE", "/v1/models"), 405, INVALID, "method_not_allowed")
 
 
@@ -271,4 +291,4 @@ async def test_malformed_http(gateway: Served, raw: bytes) -> None:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answer
     assert json.loads(body)["error"]["type"] == INVALID
-    assert b"sk-pf-secret" not in answer
+    assert b"sk-pf-secret" not in answer and b"aiohttp" not in answer

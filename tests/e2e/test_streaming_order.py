@@ -170,6 +170,17 @@ async def test_a_client_that_hangs_up_ends_the_providers_work(
     assert await gateway.metric("paifang_requests_total", status="499") == 1
 
 
+async def test_a_client_that_does_not_wait_for_its_json(gateway: Served, fake_openai: FakeOpenAI) -> None:
+    fake_openai.delay(before_s=30)
+    asking = asyncio.ensure_future(gateway.chat("relayed"))
+    await eventually(lambda: len(fake_openai.requests) == 1)
+    asking.cancel()
+    await eventually(lambda: fake_openai.requests[0].hung_up)
+    await eventually(lambda: not gateway.gateway.pipeline.running)
+    assert await gateway.metric("paifang_ledger_unsettled") == 0
+    assert await gateway.metric("paifang_requests_total", status="499") == 1
+
+
 async def leave_after(pacer: Pacer, served: Served, model: str) -> None:
     """Hang up in the middle of a stream."""
     asking = asyncio.ensure_future(served.open({"model": model, **STREAM}))

@@ -36,7 +36,7 @@ async def followed(file: Path, nudged: asyncio.Event | None = None) -> AsyncIter
 
 
 async def comes(about: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not about():
             await asyncio.sleep(0.01)
 

@@ -6,6 +6,7 @@ After every step the whole ledger is verified, so that posted = Σ entries and p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 from hypothesis import settings
@@ -41,6 +42,8 @@ class Wanted:
 
 class BooksMachine(RuleBasedStateMachine):
     """Reserve, mark, settle, void, repeat and crash, in any order."""
+
+    books_type: ClassVar[type[Books]] = Books
 
     @initialize()
     def start(self) -> None:
@@ -136,7 +139,7 @@ class BooksMachine(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         epoch = begin_epoch(self.database, self.now_ns)
-        self.books = Books(self.database.cursor, self.statements, epoch)
+        self.books = self.books_type(self.database.cursor, self.statements, epoch)
         self.database.begin()
         self.books.recover(self.now_ns)
         self.database.commit()
