@@ -151,7 +151,9 @@ class ChatReader:
         if usage is None:
             return ()
         # A provider that doesn't say which tier it served is taken to have served the one asked for.
-        return [usage if usage.service_tier else replace(usage, service_tier=self._asked_tier)]
+        if self._asked_tier is not None and usage.service_tier is None:
+            usage = replace(usage, service_tier=self._asked_tier)
+        return [usage]
 
 
 def _total(usage: Usage) -> int:

@@ -1,4 +1,4 @@
-"""The least that a proxy on aiohttp can do: read the body, forward it, relay what comes back.
+"""The least that a proxy on aiohttp can do: forward a request, headers and body, and relay what comes back.
 
 It is the yardstick of `make bench`: same libraries and sockets as the gateway, and nothing in between.
 
@@ -8,12 +8,15 @@ Run: python benchmarks/bare_proxy.py PORT UPSTREAM_URL
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import ClientSession, TCPConnector, web
 
 UPSTREAM_URL = web.AppKey("upstream_url", str)
 SESSION = web.AppKey("session", ClientSession)
+HOP_BY_HOP = frozenset(
+    {"connection", "content-length", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
+)
 
 
 async def open_session(app: web.Application) -> AsyncIterator[None]:
@@ -23,15 +26,17 @@ async def open_session(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
+def end_to_end(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that are not for one connection alone (RFC 9110, 7.6.1)."""
+    return {name: value for name, value in headers.items() if name.lower() not in HOP_BY_HOP}
+
+
 async def relay(request: web.Request) -> web.StreamResponse:
-    """Answer with the upstream's status and bytes; a stream's chunks leave as they come."""
-    headers = {"Content-Type": "application/json", "Authorization": request.headers.get("Authorization", "")}
+    """Answer with the upstream's status, headers and bytes, as they come."""
     url = request.app[UPSTREAM_URL] + request.path
-    async with request.app[SESSION].post(url, data=await request.read(), headers=headers) as upstream:
-        content_type = {"Content-Type": upstream.headers["Content-Type"]}
-        if upstream.content_type != "text/event-stream":
-            return web.Response(status=upstream.status, headers=content_type, body=await upstream.read())
-        response = web.StreamResponse(status=upstream.status, headers=content_type)
+    body = await request.read()
+    async with request.app[SESSION].post(url, data=body, headers=end_to_end(request.headers)) as upstream:
+        response = web.StreamResponse(status=upstream.status, headers=end_to_end(upstream.headers))
         await response.prepare(request)
         async for chunk in upstream.content.iter_any():
             await response.write(chunk)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ class AccessLog:
     """Writes who asked what of which route, how it ended, how long it took and what it cost. Never a prompt or a key."""
 
     def __init__(self) -> None:
-        self._loggers: dict[str, Any] = {}
+        self._writers: dict[str, Callable[[dict[str, Any]], None]] = {}
 
     @hookimpl
     def config_model(self) -> type[BaseModel]:
@@ -35,23 +36,25 @@ class AccessLog:
 
     @hookimpl
     def observe(self, ctx: RequestContext, outcome: Outcome, config: AccessLogOptions) -> None:
-        logger = self._loggers.get(config.format)
-        if logger is None:
-            logger = self._loggers[config.format] = _logger(config.format)
-        logger.info("request", **_fields(ctx, outcome))
+        write = self._writers.get(config.format)
+        if write is None:
+            write = self._writers[config.format] = _writer(config.format)
+        write(_fields(ctx, outcome))
 
 
-def _logger(style: str) -> Any:
+def _writer(style: str) -> Callable[[dict[str, Any]], None]:
     if style == "console" or (style == "auto" and sys.stderr.isatty()):
+        lines = structlog.PrintLogger(sys.stderr)
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
-        return structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=[renderer])
-    render = structlog.processors.JSONRenderer(serializer=orjson.dumps)
-    return structlog.wrap_logger(structlog.BytesLogger(sys.stderr.buffer), processors=[render]).bind()
+        return lambda fields: lines.msg(renderer(lines, "info", fields))
+    raw = structlog.BytesLogger(sys.stderr.buffer)
+    return lambda fields: raw.msg(orjson.dumps(fields))
 
 
 def _fields(ctx: RequestContext, outcome: Outcome) -> dict[str, Any]:
     charge, usage = outcome.charge, outcome.usage
     fields: dict[str, Any] = {
+        "event": "request",
         "timestamp": datetime.fromtimestamp(ctx.received_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
         "request_id": ctx.request_id,
         "client_request_id": ctx.client_request_id or None,

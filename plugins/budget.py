@@ -110,6 +110,7 @@ class Budget:
                 user=user if isinstance(user, str) else "",
                 model="" if model is None else model.name,
                 family="" if model is None else model.family,
+                key_digest="" if principal.record is None else principal.record.digest,
             ),
         )
         if reservation.amount_nanousd >= most:

@@ -19,10 +19,13 @@ class VirtualKeys:
         if key is None:
             return None
         digest = digest_of(key)
-        record = ctx.snapshot.static_keys.get(digest) or self._keys.find(digest)
+        static = ctx.snapshot.static_keys.get(digest)
+        if static is not None:
+            return static.admit(self._clock.now_ns())
+        record = self._keys.find(digest)
         if record is None:
             raise Unauthenticated("This API key is not known here.")
-        return record.admit(self._clock.now_ns())
+        return record.admit(self._clock.now_ns(), stored=True)
 
 
 def _presented(ctx: RequestContext) -> str | None:

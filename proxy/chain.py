@@ -55,8 +55,12 @@ class Chain:
     async def first(self, hook: str, ctx: RequestContext, expected: type, **more: Any) -> Any:
         """The first answer that is not None, or None. Raises: PluginFault if it isn't of the expected type."""
         for call in self._calls[hook]:
-            answer = await self._call(hook, call, ctx, more)
+            answer = self._call(hook, call, ctx, more)
             if answer is not None:
+                if hasattr(answer, "__await__"):
+                    answer = await self._awaited(hook, call, ctx, answer)
+                    if answer is None:
+                        continue
                 if not isinstance(answer, expected):
                     raise self._junk(hook, call, answer, expected.__name__)
                 return answer
@@ -65,12 +69,16 @@ class Chain:
     async def every(self, hook: str, ctx: RequestContext) -> None:
         """Ask everyone; whoever objects raises."""
         for call in self._calls[hook]:
-            await self._call(hook, call, ctx, {})
+            answer = self._call(hook, call, ctx, {})
+            if answer is not None and hasattr(answer, "__await__"):
+                await self._awaited(hook, call, ctx, answer)
 
     async def holds(self, ctx: RequestContext, taken: list[Any]) -> None:
         """Append every plugin's Hold to `taken`, which tells the caller what to void if one of them refuses."""
         for call in self._calls["reserve"]:
-            hold = await self._call("reserve", call, ctx, {})
+            hold = self._call("reserve", call, ctx, {})
+            if hold is not None and hasattr(hold, "__await__"):
+                hold = await self._awaited("reserve", call, ctx, hold)
             if hold is None:
                 continue
             if not (callable(getattr(hold, "settle", None)) and callable(getattr(hold, "void", None))):
@@ -80,7 +88,9 @@ class Chain:
     async def fold(self, hook: str, ctx: RequestContext, name: str, value: Any, expected: type | tuple[type, ...]) -> Any:
         """Each plugin gets the last one's answer under `name`; None leaves it as it is."""
         for call in self._calls[hook]:
-            answer = await self._call(hook, call, ctx, {name: value})
+            answer = self._call(hook, call, ctx, {name: value})
+            if answer is not None and hasattr(answer, "__await__"):
+                answer = await self._awaited(hook, call, ctx, answer)
             if answer is not None:
                 if not isinstance(answer, expected):
                     raise self._junk(hook, call, answer, f"value for {name}")
@@ -91,32 +101,45 @@ class Chain:
         """Tell everyone; a fault is reported and goes no further."""
         for call in self._calls[hook]:
             try:
-                await self._call(hook, call, ctx, more)
+                answer = self._call(hook, call, ctx, more)
+                if answer is not None and hasattr(answer, "__await__"):
+                    await self._awaited(hook, call, ctx, answer)
             except Exception as error:
                 if not isinstance(error, PluginFault):
                     self._report(call.plugin, hook, error)
 
-    async def _call(self, hook: str, call: Call, ctx: RequestContext, more: Mapping[str, Any]) -> Any:
+    def _call(self, hook: str, call: Call, ctx: RequestContext, more: Mapping[str, Any]) -> Any:
+        """What a hook answers: for an `async def`, something to be awaited."""
         started_ns = time.perf_counter_ns()
         try:
             if call.plain:
-                answer = call.function(ctx)
-            else:
-                arguments = dict(call.bound)
-                for name in call.wants:
-                    arguments[name] = ctx if name == "ctx" else more[name]
-                answer = call.function(**arguments)
-            # Cheaper than inspect.isawaitable, and most hooks answer None.
-            if answer is not None and hasattr(answer, "__await__"):
-                answer = await answer
-            return answer
+                return call.function(ctx)
+            arguments = dict(call.bound)
+            for name in call.wants:
+                arguments[name] = ctx if name == "ctx" else more[name]
+            return call.function(**arguments)
         except GatewayError:
             raise
         except Exception as error:
-            self._report(call.plugin, hook, error)
-            raise _fault(call.plugin, f"failed in {hook}") from error
+            raise self._failed(hook, call, error) from error
         finally:
             ctx.timeline.hooks_ns.append((call.plugin, hook, time.perf_counter_ns() - started_ns))
+
+    async def _awaited(self, hook: str, call: Call, ctx: RequestContext, answer: Any) -> Any:
+        started_ns = time.perf_counter_ns()
+        try:
+            return await answer
+        except GatewayError:
+            raise
+        except Exception as error:
+            raise self._failed(hook, call, error) from error
+        finally:
+            # Making the coroutine was timed as a call of its own; this is where it ran.
+            ctx.timeline.hooks_ns[-1] = (call.plugin, hook, time.perf_counter_ns() - started_ns)
+
+    def _failed(self, hook: str, call: Call, error: Exception) -> PluginFault:
+        self._report(call.plugin, hook, error)
+        return _fault(call.plugin, f"failed in {hook}")
 
     def _junk(self, hook: str, call: Call, answer: object, expected: str) -> PluginFault:
         fault = _fault(call.plugin, f"answered {hook} with {type(answer).__name__} where {expected} was expected")

@@ -146,7 +146,7 @@ class RouteConfig(Section):
     weight: Weight = Field(1, description="Share among the routes of one priority.")
     enabled: Flag | None = Field(None, description="false: never; true: a simulator serves beside real routes, too.")
     cost: PriceConfig | None = Field(None, description="What the provider takes from you.")
-    limits: LimitsConfig | None = Field(None, description="How much this route may carry.")
+    limits: LimitsConfig | None = Field(None, description="How much it may carry; for plugins, as none built in sees to it.")
     timeouts: PartialTimeouts | None = Field(None, description="Timeouts that differ from the provider's.")
 
 

@@ -67,7 +67,7 @@ class StoreConfig(Section):
 class RedisConfig(Section):
     """Shared rate limits of several replicas."""
 
-    url: OptionalSecret = Field(None, description="redis://host:6379/0; null: limits are kept in the process.")
+    url: OptionalSecret = Field(None, description="null: limits are kept in the process; this version knows nothing else.")
 
 
 class AdminConfig(Section):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.errors import GatewayError
     from proxy.money import Price
     from proxy.snapshot import ModelEntry, Snapshot
+    from proxy.storage.keys import KeyRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,8 @@ class Principal:
     budget: Limits = Limits()
     family_budgets: Mapping[str, Limits] = field(default_factory=dict)
     rate_limit: RateLimit = RateLimit()
+    record: KeyRecord | None = field(default=None, compare=False, repr=False)
+    """The store's key that it was made of: what that allows when something is reserved is what counts. None: no such key."""
 
     def may_use(self, model: str, family: str) -> bool:
         """Whether its scope covers a model of a family, byte for byte."""

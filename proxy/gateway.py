@@ -22,7 +22,7 @@ from proxy.clock import Clock, SystemClock
 from proxy.endpoints.http import PublicEndpoints
 from proxy.errors import ConfigError, NotFound, Problem
 from proxy.pipeline import Pipeline
-from proxy.server import Handler, Route, Runner, make_app
+from proxy.server import Handler, Route, Runner
 from proxy.storage.store import Store, open_store
 from proxy.tail import Tail
 from proxy.upstream import AiohttpTransport
@@ -114,10 +114,10 @@ class Gateway:
 
     async def close(self) -> None:
         """Let running answers finish, break off what is left after the drain timeout, close everything."""
-        self.pipeline.draining = True
-        if not await self.tail.drain(self.snapshot.config.server.drain_timeout_s):
+        if not await self.pipeline.drain(self.snapshot.config.server.drain_timeout_s):
             self.pipeline.shut_down()
-            await self.tail.drain(SHUTDOWN_GRACE_S)
+            await self.pipeline.drain(SHUTDOWN_GRACE_S)
+        await self.tail.drain(SHUTDOWN_GRACE_S)
         for runner in self._runners:
             await runner.cleanup()
         await self._call_plugins(self._loaded, "shutdown", self.registry.names)
@@ -174,7 +174,7 @@ class Gateway:
         return guarded
 
     async def _runner(self, routes: list[Route]) -> Runner:
-        runner = Runner(make_app(routes, self.snapshot.config.server.max_body_bytes), SHUTDOWN_GRACE_S)
+        runner = Runner(routes, self.snapshot.config.server.max_body_bytes, SHUTDOWN_GRACE_S)
         await runner.setup()
         self._runners.append(runner)
         return runner

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import TextIO
@@ -12,46 +11,19 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from proxy.redaction import redacted
 from proxy.secret import Secret
-from proxy.snapshot import Snapshot
-
-_CREDENTIAL = re.compile(
-    r"(?P<before>\bbearer\s+|\bx-api-key[\"']?\s*[:=]\s*[\"']?|://[^\s/:@]+:)[^\s\"',@]+|\bsk-[A-Za-z0-9_-]{8,}",
-    re.IGNORECASE,
-)
-SHORTEST_SECRET = 8
-"""A shorter text would blot out words of every line."""
 
 
 class Redaction:
-    """Blots out what looks like a credential, and every secret that gateway.yaml has, wherever it stands in a line."""
+    """Blots out credentials in every line."""
 
     def __init__(self, secrets: Callable[[], Iterable[Secret]]) -> None:
         self._secrets = secrets
 
     def __call__(self, logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        texts = [secret.reveal() for secret in self._secrets()]
-        known = [text for text in texts if len(text) >= SHORTEST_SECRET]
-        return {name: self._clean(value, known) for name, value in event.items()}
-
-    def _clean(self, value: object, known: list[str]) -> object:
-        if isinstance(value, dict):
-            return {name: self._clean(inner, known) for name, inner in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._clean(inner, known) for inner in value]
-        if not isinstance(value, str):
-            return value
-        for text in known:
-            value = value.replace(text, "*****")
-        return _CREDENTIAL.sub(lambda found: f"{found['before'] or ''}*****", value)
-
-
-def secrets_of(snapshot: Snapshot) -> list[Secret]:
-    """Every secret of a configuration."""
-    config = snapshot.config
-    keys = [key.key for key in config.keys]
-    redis = [config.redis.url] if config.redis.url else []
-    return [*(provider.credential for provider in snapshot.providers.values()), *keys, *redis, config.admin.token]
+        cleaned: EventDict = redacted(event, self._secrets())
+        return cleaned
 
 
 def log_to(

@@ -41,6 +41,7 @@ from proxy.errors import (
     UpstreamTimeout,
 )
 from proxy.estimate import Tally
+from proxy.redaction import redact_error
 from proxy.story import Story
 from proxy.streaming import ClientGone, Reply
 from proxy.tail import Tail
@@ -54,6 +55,7 @@ ReplyTo = Callable[[ChatRequest | None], Reply]
 
 PARTS = (Started, TextDelta, ReasoningDelta, ToolCallDelta, Extra, Finish)
 CHECKPOINT_EVERY_NS = 2_000_000_000
+DRAIN_POLL_S = 0.05
 DRAIN_S = 60
 """How long a provider is heard on after its client left, with `on_disconnect: drain`."""
 
@@ -74,9 +76,13 @@ class Pipeline:
     async def answer(self, ctx: RequestContext, read: Read, reply_to: ReplyTo) -> Reply:
         """Answer one chat request. ctx: as far as the connection tells."""
         story = Story(ctx=ctx, reply=reply_to(None), clock=self._app.clock, started_ns=self._app.clock.monotonic_ns())
-        story.task = self._tail.spawn(self._run(story, read, reply_to))
         self.running.add(story)
-        story.task.add_done_callback(lambda _: self.running.discard(story))
+        if not ctx.snapshot.outlives_clients:
+            # A client that leaves may cancel everything, so the server's own task does.
+            story.task = asyncio.current_task()
+            await self._run(story, read, reply_to)
+            return story.reply
+        story.task = self._tail.spawn(self._run(story, read, reply_to))
         try:
             await asyncio.shield(story.task)
         except asyncio.CancelledError:
@@ -88,6 +94,15 @@ class Pipeline:
         """How many requests this model has had: what the next one's routes are shared out by."""
         return self._turns.get(model, 0)
 
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no new requests, and wait for those that run. Returns False if some are left."""
+        self.draining = True
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        # Requests end all day and this is asked once, so it looks rather than be told.
+        while self.running and asyncio.get_running_loop().time() < deadline_s:  # noqa: ASYNC110
+            await asyncio.sleep(DRAIN_POLL_S)
+        return not self.running
+
     def shut_down(self) -> None:
         """Break off what still runs; each gets an error and a settled charge."""
         for story in tuple(self.running):
@@ -97,20 +112,33 @@ class Pipeline:
         try:
             await self._tell_story(story, read, reply_to)
         except GatewayError as error:
+            redact_error(error, story.ctx.snapshot)
             story.error = error
         except ClientGone:
             story.end = "client_gone"
         except asyncio.CancelledError:
+            if story.end != "shutdown":
+                self._conclude_later(story)
+                raise
             if story.task is not None:
                 story.task.uncancel()
-            if story.end == "shutdown":
-                story.error = Draining("The gateway shut down before the answer was complete.", retry_after_s=1)
-            elif story.end != "client_gone":
-                raise
+            story.error = Draining("The gateway shut down before the answer was complete.", retry_after_s=1)
         except Exception:
             log.exception("internal error", request_id=story.ctx.request_id)
             story.error = GatewayFault("The gateway failed; its log says more under this request's id.")
-        await self._conclude(story)
+        try:
+            await self._conclude(story)
+        except asyncio.CancelledError:
+            self._conclude_later(story)
+            raise
+        finally:
+            self.running.discard(story)
+
+    def _conclude_later(self, story: Story) -> None:
+        """The client left. Its task may be cancelled again at any await, so another one closes the books."""
+        story.end, story.reply.deaf = "client_gone", True
+        self.running.discard(story)
+        self._tail.spawn(self._conclude(story))
 
     async def _tell_story(self, story: Story, read: Read, reply_to: ReplyTo) -> None:
         if self.draining:
@@ -123,7 +151,7 @@ class Pipeline:
         story.enter("scope")
         await self._authorize(story, chat)
         story.enter("budget")
-        await settlement.reserve(story)
+        await settlement.reserve(story, self._app.keys)
         story.enter("routing")
         targets = await planning.order(story.ctx)
         story.enter("adapter")
@@ -178,6 +206,7 @@ class Pipeline:
             await self._converse(story, await self._open(story), deadline_s)
         except GatewayError as error:
             outcome = error.code
+            redact_error(error, story.ctx.snapshot)
             raise
         except (ClientGone, asyncio.CancelledError):
             outcome = "client_gone" if story.end == "complete" else story.end
@@ -214,7 +243,7 @@ class Pipeline:
         if changed.body_bytes > story.held_bytes:
             # A longer request may cost more than is held: hold anew before anything is sent.
             await settlement.void(story, self._app.ledger)
-            await settlement.reserve(story)
+            await settlement.reserve(story, self._app.keys)
             label = story.target.label if story.target else ""
             story.target = next(target for target in story.ctx.candidates if target.label == label)
 
@@ -276,9 +305,12 @@ class Pipeline:
             story.end = "client_gone"
         if story.error is not None and story.end == "complete":
             story.end = "failed" if story.attempts or not isinstance(story.error, RequestError) else "denied"
-        if story.reserved and not story.settled:
+        if not story.settled:
             try:
-                await settlement.settle(story, self._app.ledger)
+                if story.reserved:
+                    await settlement.settle(story, self._app.ledger)
+                else:
+                    await settlement.void(story, self._app.ledger)
             except GatewayError as error:
                 log.error("settling failed", request_id=story.ctx.request_id, code=error.code, detail=error.detail)
                 story.error = story.error or error
@@ -288,6 +320,9 @@ class Pipeline:
                 await story.reply.fail(story.error, story.headers())
             except ClientGone:
                 story.end = "client_gone"
+        if story.told:
+            return
+        story.told = True
         outcome = story.outcome()
         story.enter("")
         await story.ctx.snapshot.chain.notify("observe", story.ctx, outcome=outcome)

@@ -18,7 +18,8 @@ from proxy.boot import load
 from proxy.control import answers, at, control_socket
 from proxy.gateway import Gateway
 from proxy.keyforms import KeyForm, read_form
-from proxy.logs import log_to, secrets_of
+from proxy.logs import log_to
+from proxy.redaction import secrets_of
 from proxy.reload import follow, stamps_of
 from proxy.storage.sqlite import OwnerError
 
@@ -69,6 +70,7 @@ def _prepare_memory() -> None:
     bytes(2**20)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 async def _open(file: Path, environ: Mapping[str, str]) -> Gateway:

@@ -19,6 +19,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 KEEPALIVE_S = 75
 HEADER_BYTES = 8190
+SERVER = "paifang"
+"""Instead of the library's name and version."""
 
 log = structlog.get_logger("paifang")
 _silent = logging.getLogger("paifang.http")
@@ -34,6 +36,8 @@ class Route:
     path: str
     handler: Handler
     listener: str = "main"
+    direct: bool = False
+    """Its fixed path is looked up before all else, and no middleware runs: for what is asked most."""
 
 
 def error_response(error: GatewayError, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -77,9 +81,9 @@ def _of_http(exception: web.HTTPException, request: web.Request) -> GatewayError
     return NotFound(f"There is nothing at {request.method} {request.path[:200]}. Chat is at POST /v1/chat/completions.")
 
 
-def make_app(routes: Iterable[Route], max_body_bytes: int) -> web.Application:
+def _make_app(routes: Iterable[Route], max_body_bytes: int) -> web.Application:
     app = web.Application(middlewares=[one_error_shape], client_max_size=max_body_bytes)
-    app.on_response_prepare.append(_name_no_software)
+    app.on_response_prepare.append(_name_no_library)
     for route in routes:
         if route.method == hdrs.METH_GET:
             app.router.add_get(route.path, route.handler)  # with HEAD, which uptime checks send
@@ -88,8 +92,8 @@ def make_app(routes: Iterable[Route], max_body_bytes: int) -> web.Application:
     return app
 
 
-async def _name_no_software(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.popall(hdrs.SERVER, None)
+async def _name_no_library(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = SERVER
 
 
 class _Protocol(RequestHandler):
@@ -103,14 +107,16 @@ class _Protocol(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         # The parser's message quotes the offending line, which may hold a key.
-        log.info("unreadable request", status=status, error=type(exc).__name__, client=request.remote)
+        if status >= 500:
+            log.error("internal error", path=request.path, exc_info=exc)
+        else:
+            log.info("unreadable request", status=status, error=type(exc).__name__, client=request.remote)
         if request.writer is not None and request.writer.output_size > 0:
             raise ConnectionError("the answer had begun")
         error: GatewayError = BadRequest("The request is not valid HTTP.", code="invalid_request")
         if status >= 500:
             error = GatewayFault("The gateway failed; its log says more.")
-        # No application prepares this answer, and without a name aiohttp would write its own and its version.
-        response = error_response(error, {hdrs.SERVER: "paifang"})
+        response = error_response(error, {hdrs.SERVER: SERVER})
         response.force_close()
         return response
 
@@ -123,7 +129,9 @@ class _Server(web.Server):
 class Runner(web.AppRunner):
     """Serves an application over listeners that are added to it."""
 
-    def __init__(self, app: web.Application, shutdown_timeout_s: float) -> None:
+    def __init__(self, routes: Iterable[Route], max_body_bytes: int, shutdown_timeout_s: float) -> None:
+        routes = tuple(routes)
+        self._direct = {(route.method, route.path): route.handler for route in routes if route.direct}
         self._options: dict[str, Any] = {
             "access_log": None,
             "logger": _silent,
@@ -131,10 +139,16 @@ class Runner(web.AppRunner):
             "max_line_size": HEADER_BYTES,
             "max_field_size": HEADER_BYTES,
         }
+        app = _make_app(routes, max_body_bytes)
         super().__init__(app, handler_cancellation=True, shutdown_timeout=shutdown_timeout_s, **self._options)
 
     async def _make_server(self) -> web.Server:
         made = await super()._make_server()
+        direct, others = self._direct, made.request_handler
+
+        def dispatch(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            return direct.get((request.method, request.raw_path), others)(request)  # type: ignore[arg-type]
+
         return _Server(
-            made.request_handler, request_factory=made.request_factory, handler_cancellation=True, **self._options
+            dispatch, request_factory=made.request_factory, handler_cancellation=True, **self._options
         )

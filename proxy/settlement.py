@@ -1,23 +1,31 @@
-"""The money side of a request: holds taken, told, settled or void, in one ledger transaction at its end."""
+"""The money side of a request: holds taken, told, settled or void, in one ledger transaction at its end.
+
+A client that hangs up may interrupt this anywhere, so every step is kept in the story and a second call goes on from there.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from proxy.context import Charge, advance
+from proxy.context import Charge, Hold, advance
+from proxy.errors import GatewayError, PluginFault
 from proxy.planning import capped
+from proxy.storage.keys import KeyStore
 from proxy.storage.ledger import Ledger, Posting
 from proxy.story import Story
 
 
-async def reserve(story: Story) -> None:
+async def reserve(story: Story, keys: KeyStore) -> None:
     """Let every plugin hold what the request may cost at most, over all its candidates.
 
-    Raises: whatever refuses; the holds taken so far stay in the story, to be voided with it.
+    What a key of the store allows is read anew: it may have changed since the request's headers came.
+    Raises: Unauthenticated: the key has ended; whatever refuses. The holds taken so far stay in the story, to be voided.
     """
-    story.reserved = True
+    _ask_again(story, keys)
+    story.settled, story.postings = False, []
     story.held_bytes = story.ctx.chat.body_bytes if story.ctx.chat else 0
     await story.ctx.snapshot.chain.holds(story.ctx, story.holds)
+    story.reserved = True
     caps = [cap for hold in story.holds if (cap := getattr(hold, "output_cap", None)) is not None]
     if caps:
         story.clamped = min(caps)
@@ -25,27 +33,44 @@ async def reserve(story: Story) -> None:
         advance(story.ctx, candidates=tuple(lowered))
 
 
+def _ask_again(story: Story, keys: KeyStore) -> None:
+    known = story.ctx.principal.record if story.ctx.principal else None
+    if known is None:
+        return
+    record, now_ns = keys.find(known.digest) or known, story.clock.now_ns()
+    if record is not known:
+        advance(story.ctx, principal=record.admit(now_ns, stored=True))
+    elif refusal := record.refusal(now_ns):
+        raise refusal
+
+
 async def settle(story: Story, ledger: Ledger) -> None:
     """Meter the request, settle its holds (void them if nothing was served) and write its usage row.
 
-    Durable when it returns. Raises: PluginFault, LedgerUnavailable.
+    Durable when it returns. Raises: PluginFault: nothing is charged; LedgerUnavailable.
     """
-    story.settled = True
     story.usage = story.evidence()
     outcome = story.outcome()
-    charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, outcome=outcome)
-    served = charge is not None and story.usage is not None
-    story.charge = charge if served else None
-    postings = await _close(story, charge if served else None)
+    try:
+        charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, outcome=outcome)
+        story.charge = charge if story.usage is not None else None
+        await _close(story, story.charge)
+    except GatewayError:
+        story.charge = None
+        await void(story, ledger)
+        raise
     row = None if charge is None else story.usage_row(charge, outcome)
-    if postings or row is not None:
-        await ledger.commit(postings, row)
+    story.settled = True
+    if story.postings or row is not None:
+        await ledger.commit(story.postings, row)
 
 
 async def void(story: Story, ledger: Ledger) -> None:
     """Give back everything that is held."""
-    if postings := await _close(story, None):
-        await ledger.commit(postings, None)
+    await _close(story, None)
+    story.settled = True
+    if story.postings:
+        await ledger.commit([Posting(request_id=posting.request_id, charge=None) for posting in story.postings], None)
 
 
 async def tell(story: Story, event: str, *arguments: Any) -> None:
@@ -63,11 +88,23 @@ async def checkpoint(story: Story) -> None:
         await tell(story, "checkpoint", charge)
 
 
-async def _close(story: Story, charge: Charge | None) -> list[Posting]:
-    holds, story.holds = story.holds, []
-    answers = [await _answer(hold.void() if charge is None else hold.settle(charge)) for hold in holds]
-    return [answer for answer in answers if isinstance(answer, Posting)]
+async def _close(story: Story, charge: Charge | None) -> None:
+    while story.holds:
+        hold = story.holds.pop(0)
+        try:
+            answer = await _answer(hold.void() if charge is None else hold.settle(charge))
+        except GatewayError:
+            raise
+        except Exception as error:
+            raise _fault(hold, error) from error
+        if isinstance(answer, Posting):
+            story.postings.append(answer)
 
 
 async def _answer(value: Any) -> Any:
     return await value if hasattr(value, "__await__") else value
+
+
+def _fault(hold: Hold, error: Exception) -> PluginFault:
+    name = type(hold).__module__
+    return PluginFault(f"A hold of {name!r} could not be closed.", param=name, detail=repr(error))

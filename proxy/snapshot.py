@@ -62,6 +62,8 @@ class Snapshot:
     static_keys: Mapping[str, KeyRecord]
     """{SHA-256 of the key: what it may}."""
     gateway_budget: Limits
+    outlives_clients: bool
+    """Some provider is heard on when its client has left."""
     routes: Mapping[str, bool]
     """{route label: whether it serves}, of the whole file."""
     chain: Chain
@@ -77,6 +79,8 @@ class Snapshot:
 
     def candidates(self, entry: ModelEntry) -> tuple[Target, ...]:
         """Its pool, then the pools of its fallbacks in their order."""
+        if not entry.fallbacks:
+            return entry.pool
         pools = (self.models[name].pool for name in (entry.name, *entry.fallbacks))
         return tuple(target for pool in pools for target in pool)
 
@@ -97,6 +101,9 @@ def compile_snapshot(config: Config, adapters: Mapping[str, Adapter], chain: Cha
         providers=MappingProxyType(providers),
         static_keys=MappingProxyType(_static_keys(config)),
         gateway_budget=limits_of(config.budget),
+        outlives_clients=any(
+            (section.on_disconnect or config.defaults.on_disconnect) != "cancel" for section in config.providers.values()
+        ),
         routes=MappingProxyType(
             {
                 _label(name, _route_name(route), names): any(

@@ -14,7 +14,8 @@ from proxy.context import Attempt, Charge, EndReason, Hold, Outcome, RequestCont
 from proxy.errors import GatewayError
 from proxy.estimate import Tally
 from proxy.money import nano_to_usd
-from proxy.storage.ledger import UsageRow
+from proxy.server import SERVER
+from proxy.storage.ledger import Posting, UsageRow
 from proxy.streaming import Reply
 
 MOST_DROPPED_NAMES = 32
@@ -38,8 +39,12 @@ class Story:
     held_bytes: int = 0
     """The size of request that the holds cover."""
     holds: list[Hold] = field(default_factory=list)
+    postings: list[Posting] = field(default_factory=list)
+    """How the holds of the ledger end, to be committed together."""
     reserved: bool = False
     settled: bool = False
+    told: bool = False
+    """The observers know."""
     tries: int = 0
     attempts: list[Attempt] = field(default_factory=list)
     """Those that are over."""
@@ -120,6 +125,7 @@ class Story:
         ctx = self.ctx
         headers = {
             **ctx.reply_headers,
+            "server": SERVER,
             "x-request-id": ctx.request_id,
             "x-paifang-overhead-ms": f"{(self.elapsed_ns() - self.waited_ns) / 1e6:.3f}",
         }
@@ -189,6 +195,7 @@ class Story:
             estimated=usage.estimated,
             debit_nanousd=charge.amount_nanousd,
             cost_nanousd=charge.cost_nanousd,
+            price=charge.price,
             price_line=charge.price_line,
             latency_ms=int(outcome.latency_s * 1000),
             first_token_ms=None if outcome.first_token_s is None else int(outcome.first_token_s * 1000),

@@ -17,6 +17,7 @@ from yarl import URL
 from proxy.adapter import Send
 from proxy.context import Target
 from proxy.credentials import SIGNERS
+from proxy.deadlines import Deadlines
 from proxy.errors import (
     Progress,
     StreamTruncated,
@@ -66,14 +67,15 @@ class AiohttpTransport:
 
     def __init__(self, user_agent: str) -> None:
         self._user_agent = user_agent
+        self._deadlines = Deadlines()
         self._sessions: dict[tuple[str, str, float], aiohttp.ClientSession] = {}
 
     async def send(self, provider: Provider, target: Target, request: Send, deadline_s: float) -> Response:
         timeouts = target.timeouts
         head_s = timeouts.first_byte_s if request.stream else timeouts.total_s
-        loop = asyncio.get_running_loop()
+        now_s = self._deadlines.loop.time()
         try:
-            async with asyncio.timeout_at(min(deadline_s, loop.time() + head_s)):
+            with self._deadlines.until(min(deadline_s, now_s + head_s)):
                 response = await self._session(provider).request(
                     request.method,
                     _url(provider.base_url + request.path),
@@ -85,7 +87,8 @@ class AiohttpTransport:
             raise timed_out(error, head_s) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise translate(error) from error
-        return AiohttpResponse(response, timeouts.idle_s if request.stream else timeouts.total_s, deadline_s)
+        idle_s = timeouts.idle_s if request.stream else timeouts.total_s
+        return AiohttpResponse(response, self._deadlines, idle_s, deadline_s)
 
     def headers(self, provider: Provider, request: Send) -> dict[str, str]:
         """What is sent beside the body, the credential included."""
@@ -112,7 +115,7 @@ class AiohttpTransport:
         if session is None:
             session = self._sessions[key] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
-                timeout=aiohttp.ClientTimeout(total=None, connect=provider.connect_s),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=provider.connect_s),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=("user-agent", "accept", "accept-encoding"),
@@ -128,10 +131,13 @@ class AiohttpTransport:
 class AiohttpResponse:
     """A response whose body is read piece by piece, each within the idle time and all within the deadline."""
 
-    __slots__ = ("_deadline_s", "_idle_s", "_response", "headers", "status")
+    __slots__ = ("_deadline_s", "_deadlines", "_idle_s", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse, idle_s: float, deadline_s: float) -> None:
+    def __init__(
+        self, response: aiohttp.ClientResponse, deadlines: Deadlines, idle_s: float, deadline_s: float
+    ) -> None:
         self._response = response
+        self._deadlines = deadlines
         self._idle_s = idle_s
         self._deadline_s = deadline_s
         self.status = response.status
@@ -139,14 +145,14 @@ class AiohttpResponse:
 
     async def read(self) -> bytes:
         content = self._response.content
-        loop = asyncio.get_running_loop()
         try:
             # What is here already needs no timer, and most of the time something is.
             if data := content.read_nowait():
                 return data
             if content.at_eof():
                 return b""
-            async with asyncio.timeout_at(min(self._deadline_s, loop.time() + self._idle_s)):
+            now_s = self._deadlines.loop.time()
+            with self._deadlines.until(min(self._deadline_s, now_s + self._idle_s)):
                 return await content.readany()
         except TimeoutError as error:
             raise UpstreamTimeout(

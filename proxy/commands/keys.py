@@ -20,9 +20,9 @@ FamilyBudgets = Annotated[
         "--family-budget", metavar="FAMILY=DAILY/MONTHLY", help="USD for one family: doubao=0.5/10, doubao=0.5 or doubao=/10."
     ),
 ]
-Requests = Annotated[int | None, typer.Option("--rpm", min=1, help="Requests in a minute.")]
-Tokens = Annotated[int | None, typer.Option("--tpm", min=1, help="Tokens in a minute.")]
-Concurrent = Annotated[int | None, typer.Option("--concurrent", min=1, help="Requests at once.")]
+Requests = Annotated[str | None, typer.Option("--rpm", metavar="COUNT", help="Requests in a minute.")]
+Tokens = Annotated[str | None, typer.Option("--tpm", metavar="COUNT", help="Tokens in a minute.")]
+Concurrent = Annotated[str | None, typer.Option("--concurrent", metavar="COUNT", help="Requests at once.")]
 WalletOption = Annotated[str | None, typer.Option("--wallet", help="The wallet it draws on.")]
 Expires = Annotated[str | None, typer.Option("--expires", metavar="DATE", help="When it ends, such as 2027-01-01.")]
 Timezone = Annotated[
@@ -117,9 +117,9 @@ def _form(
     daily_usd: str | None,
     monthly_usd: str | None,
     family_budgets: list[str] | None,
-    rpm: int | None,
-    tpm: int | None,
-    concurrent: int | None,
+    rpm: str | None,
+    tpm: str | None,
+    concurrent: str | None,
     wallet: str | None,
     expires: str | None,
     timezone: str | None,
@@ -138,13 +138,21 @@ def _form(
     if family_budgets:
         budget["families"] = dict(map(_family_budget, family_budgets))
     limits = {"requests_per_minute": rpm, "tokens_per_minute": tpm, "concurrent": concurrent}
-    rate_limit = {field: value for field, value in limits.items() if value is not None}
+    rate_limit = {field: _count(text) for field, text in limits.items() if text is not None}
     return form | ({"budget": budget} if budget else {}) | ({"rate_limit": rate_limit} if rate_limit else {})
 
 
 def _windows(daily: str | None, monthly: str | None) -> dict[str, Any]:
     given = {"daily_usd": daily, "monthly_usd": monthly}
     return {field: None if text == NONE else text for field, text in given.items() if text}
+
+
+def _count(text: str) -> int | None:
+    if text == NONE:
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,11}", text):
+        raise typer.BadParameter(f"{text!r} is not a count from 1 up, or {NONE}")
+    return int(text)
 
 
 def _family_budget(text: str) -> tuple[str, dict[str, Any] | None]:

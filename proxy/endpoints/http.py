@@ -40,7 +40,7 @@ class PublicEndpoints:
 
     def routes(self) -> list[Route]:
         return [
-            Route("POST", "/v1/chat/completions", self.chat),
+            Route("POST", "/v1/chat/completions", self.chat, direct=True),
             Route("GET", "/v1/models", self.models),
             Route("GET", "/v1/models/{id:.+}", self.model),
             Route("GET", "/healthz", self.healthz),

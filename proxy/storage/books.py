@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from proxy.context import Charge
-from proxy.errors import RequestError
+from proxy.errors import BadRequest, RequestError
+from proxy.storage.keys import KeyRecord
 from proxy.storage.ledger import Posting, Subject, UsageRow, Window
 from proxy.storage.records import Held, Spending, bounded_count, bounded_text, payer
 from proxy.storage.refusals import refusal
 from proxy.storage.statements import Cursor, Statements
+from proxy.storage.tables import MAX_BALANCE
 
 if TYPE_CHECKING:
     from proxy.storage.operations import Operation
@@ -80,14 +82,20 @@ class Books:
         windows: Sequence[Window],
         floor: int | None,
         subject: Subject,
+        record: KeyRecord | None = None,
     ) -> int | RequestError:
-        """Hold the amount, or the most that fits, in all windows or in none. Returns what is held, or the refusal."""
+        """Hold the amount, or the most that fits, in all windows or in none. Returns what is held, or the refusal.
+
+        record: the store's key that asks.
+        """
         if request_id in self._open:
             return self._open[request_id].amount
         if self._careful:
             over = self._cursor.execute(self._sql.hold_amount, (request_id,)).fetchone()
             if over is not None:
                 return int(over[0])
+        if record is not None and (ended := record.refusal(self._now_ns)):
+            return ended
         spendings = [self._spending(window) for window in windows]
         granted, short = amount, None
         for window, spending in zip(windows, spendings, strict=True):
@@ -150,14 +158,23 @@ class Books:
         if row is not None:
             self._log(row)
 
-    def credit(self, wallet: str, window: Window, amount: int, operation_id: str, kind: str, actor: str, line: str) -> int:
-        """Add to a wallet (take from it, if negative), once per operation id. Returns its balance."""
+    def credit(
+        self, wallet: str, window: Window, amount: int, operation_id: str, kind: str, actor: str, line: str
+    ) -> int | RequestError:
+        """Add to a wallet (take from it, if negative), once per operation id. Returns its balance, or the refusal."""
         spending = self._spending(window)
-        if self._cursor.execute(self._sql.entry_kind, (operation_id,)).fetchone() is None and amount:
+        accounts = ("external", f"wallet:{wallet}") if amount > 0 else (f"wallet:{wallet}", "external")
+        move = (kind, *accounts, abs(amount))
+        known = next((entry[1:5] for entry in self._entries if entry[0] == operation_id), None)
+        known = known or self._cursor.execute(self._sql.move, (operation_id,)).fetchone()
+        if known is None:
+            if abs(spending.credit + amount) > MAX_BALANCE:
+                return BadRequest("The wallet can't hold that much.", param="amount_usd")
             spending.credit += amount
-            accounts = ("external", f"wallet:{wallet}") if amount > 0 else (f"wallet:{wallet}", "external")
-            self._enter(operation_id, kind, *accounts, abs(amount), None, actor, line)
+            self._enter(operation_id, *move, None, actor, line)
             self._changed_spendings.add(spending)
+        elif known != move:
+            return BadRequest(f"The operation {operation_id[:64]!r} was another one; take a new id.", param="id")
         return spending.credit - spending.posted
 
     def recover(self, now_ns: int) -> int:

@@ -37,12 +37,21 @@ class KeyRecord:
     created_s: int = 0
     revoked_s: int | None = None
 
-    def admit(self, now_ns: int) -> Principal:
-        """Who asks with this key. Raises: Unauthenticated: it is revoked or has expired."""
+    def refusal(self, now_ns: int) -> Unauthenticated | None:
+        """Why nobody may ask with this key any more; None: somebody may."""
         if self.revoked_s is not None:
-            raise Unauthenticated("This API key has been revoked.", code="key_revoked")
+            return Unauthenticated("This API key has been revoked.", code="key_revoked")
         if self.expires_s is not None and now_ns >= self.expires_s * 1_000_000_000:
-            raise Unauthenticated("This API key has expired.", code="key_expired")
+            return Unauthenticated("This API key has expired.", code="key_expired")
+        return None
+
+    def admit(self, now_ns: int, *, stored: bool = False) -> Principal:
+        """Who asks with this key. Raises: Unauthenticated: it is revoked or has expired.
+
+        stored: it is one of the KeyStore's, which is asked again when something is reserved.
+        """
+        if refusal := self.refusal(now_ns):
+            raise refusal
         return Principal(
             id=self.name,
             families=self.families,
@@ -52,6 +61,7 @@ class KeyRecord:
             budget=self.budget,
             family_budgets=self.family_budgets,
             rate_limit=self.rate_limit,
+            record=self if stored else None,
         )
 
 

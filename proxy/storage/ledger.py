@@ -43,6 +43,8 @@ class Subject:
     user: str = ""
     model: str = ""
     family: str = ""
+    key_digest: str = ""
+    """The store's key that asks: its end is looked for in the transaction that reserves. "": none of the store's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,8 @@ class Ledger(Protocol):
         """Hold the amount in every window or in none.
 
         With `floor_nanousd`, what is short is met by the most that fits, if that is at least the floor.
-        Raises: BudgetExhausted (param: the window's), WalletEmpty, LedgerUnavailable.
+        Raises: BudgetExhausted (param: the window's), WalletEmpty, Unauthenticated (the subject's key is revoked or has
+        expired), LedgerUnavailable.
         """
         ...
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from proxy.context import Charge
 from proxy.storage.books import Books
+from proxy.storage.keys import KeyRecord
 from proxy.storage.ledger import Posting, Subject, UsageRow, Window
 
 
@@ -33,7 +34,7 @@ class Operation:
 class Reserve(Operation):
     """Hold an amount."""
 
-    __slots__ = ("amount", "floor", "request_id", "subject", "windows")
+    __slots__ = ("amount", "find_key", "floor", "request_id", "subject", "windows")
 
     def __init__(
         self,
@@ -43,16 +44,21 @@ class Reserve(Operation):
         windows: Sequence[Window],
         floor: int | None,
         subject: Subject,
+        find_key: Callable[[str], KeyRecord | None] | None = None,
     ) -> None:
+        """find_key: {digest: key of the store}, as the writer's thread knows them."""
         self.future = future
         self.request_id = request_id
         self.amount = amount
         self.windows = windows
         self.floor = floor
         self.subject = subject
+        self.find_key = find_key
 
     def apply(self, books: Books) -> Any:
-        return books.reserve(self.request_id, self.amount, self.windows, self.floor, self.subject)
+        digest = self.subject.key_digest
+        record = self.find_key(digest) if digest and self.find_key is not None else None
+        return books.reserve(self.request_id, self.amount, self.windows, self.floor, self.subject, record)
 
 
 class Commit(Operation):
@@ -111,18 +117,25 @@ class Credit(Operation):
         self.actor = actor
         self.line = line
 
-    def apply(self, books: Books) -> int:
+    def apply(self, books: Books) -> Any:
         return books.credit(self.wallet, self.window, self.amount, self.operation_id, self.kind, self.actor, self.line)
 
 
 class Call(Operation):
     """Something else to do on the connection, in a transaction of its own: reports, keys."""
 
-    __slots__ = ("function",)
+    __slots__ = ("committed", "function")
 
-    def __init__(self, future: asyncio.Future[Any], function: Callable[[Connection], Any]) -> None:
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        function: Callable[[Connection], Any],
+        committed: Callable[[Any], None] | None = None,
+    ) -> None:
+        """committed: called with the answer as soon as it is durable, before anything else is written."""
         self.future = future
         self.function = function
+        self.committed = committed
 
 
 class Stop(Operation):

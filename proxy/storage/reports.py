@@ -1,18 +1,18 @@
-"""Reading the usage log and the ledger, in slices short enough that admissions don't wait for them."""
+"""Adding up the usage log, checking and trimming the store, in slices short enough that admissions don't wait for them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, case, delete, func, select
+from sqlalchemy import Connection, case, delete, func, literal, select
 from sqlalchemy.dialects.sqlite import insert
 
 from proxy.calendar import Calendar
 from proxy.storage import verification
-from proxy.storage.tables import entry, meta, subject, usage_row
+from proxy.storage.tables import meta, subject, usage_row
 from proxy.storage.writer import Writer
 
 GROUPS = ("key", "wallet", "model", "family", "route", "provider", "user", "day")
@@ -41,23 +41,10 @@ class UsageSums:
     """Requests whose vendor's price is not known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """An amount moved from one account to another, as it stands in the ledger."""
-
-    id: int
-    request_id: str
-    kind: str
-    debit: str
-    credit: str
-    amount: int
-    actor: str
-    line: str
-    at_ns: int
-
-
 SUMS = tuple(field.name for field in fields(UsageSums) if field.name != "group")
 Sums = list[int]
+Group = TypeVar("Group", bound=tuple[Any, ...])
+NO_FILTER: Mapping[str, str] = {}
 
 
 class Reports:
@@ -70,52 +57,60 @@ class Reports:
         """How many holds are open. Answers from memory."""
         return self._writer.unsettled
 
-    async def usage(self, group_by: Sequence[str], since_ns: int, until_ns: int, timezone: str = "UTC") -> list[UsageSums]:
+    async def usage(
+        self,
+        group_by: Sequence[str],
+        since_ns: int,
+        until_ns: int,
+        timezone: str = "UTC",
+        where: Mapping[str, str] = NO_FILTER,
+    ) -> list[UsageSums]:
         """What was used from `since_ns` to before `until_ns`, one item a group, in the order of the groups.
 
-        group_by: any of GROUPS; days are the timezone's. Raises: ValueError: no such group; LedgerUnavailable.
+        group_by: any of GROUPS; days are the timezone's. where: {a group other than "day": what it must be, exactly}.
+        Raises: ValueError: no such group; LedgerUnavailable.
         """
         if unknown := set(group_by) - set(GROUPS):
             raise ValueError(f"usage is grouped by {', '.join(GROUPS)}, not by {', '.join(sorted(unknown))}")
-        found: dict[tuple[str, ...], Sums] = {}
-        since_ns, until_ns, labels = await self._writer.run(lambda connection: _extent(connection, since_ns, until_ns))
+        since_ns, until_ns = await self._writer.run(lambda connection: _extent(connection, since_ns, until_ns))
         calendar = Calendar()
         await calendar.load(timezone)
+        needed = frozenset((*group_by, *where))
+        by_id: dict[tuple[int, str, str], Sums] = {}
         while since_ns < until_ns:
             end_ns, day = until_ns, ""
             if "day" in group_by:
                 start_s, end_s = calendar.day(since_ns // SECOND_NS, timezone)
                 end_ns = min(until_ns, end_s * SECOND_NS)
                 day = calendar.date(start_s, timezone).isoformat()
-            since_ns, rows = await self._writer.run(partial(_slice, since_ns, end_ns, "user" in group_by))
+            since_ns, rows = await self._writer.run(partial(_slice, since_ns, end_ns, needed))
             for subject_id, user, *sums in rows:
-                about = {**labels.get(subject_id, {}), "user": user, "day": day}
-                group = tuple(about.get(name, "") for name in group_by)
-                known = found.get(group)
-                found[group] = sums if known is None else [old + new for old, new in zip(known, sums, strict=True)]
+                _add(by_id, (subject_id, user, day), sums)
+        labels = await self._writer.run(_labels)
+        found: dict[tuple[str, ...], Sums] = {}
+        for (subject_id, user, day), sums in by_id.items():
+            about = {**labels.get(subject_id, {}), "user": user, "day": day}
+            if any(about[name] != value for name, value in where.items()):
+                continue
+            _add(found, tuple(about[name] for name in group_by), sums)
         return [
             UsageSums(group=dict(zip(group_by, group, strict=True)), **dict(zip(SUMS, sums, strict=True)))
             for group, sums in sorted(found.items())
         ]
 
-    async def entries(self, *, after_id: int = 0, limit: int = 1000) -> list[Entry]:
-        """A page of the ledger, oldest first: the entries after one of that id."""
-        columns = [entry.c[field.name] for field in fields(Entry)]
-        statement = select(*columns).where(entry.c.id > after_id).order_by(entry.c.id).limit(limit)
-
-        def read(connection: Connection) -> list[Entry]:
-            return [Entry(**row) for row in connection.execute(statement).mappings()]
-
-        return await self._writer.run(read)
-
     async def verify(self) -> list[str]:
-        """Compute everything anew. Returns each disagreement in words."""
-        return await self._writer.run(lambda connection: list(verification.problems(connection)))
+        """Compute everything anew. Returns each disagreement in words. Raises: LedgerUnavailable."""
+        found: list[str] = []
+        for step in verification.steps():
+            found += await self._writer.run(lambda connection, step=step: list(step(connection)))
+        return found
 
     async def forget(self, before_ns: int) -> int:
-        """Delete the usage rows from before; ledger entries stay. Returns how many."""
+        """Delete the usage rows from before; ledger entries stay. Returns how many. Raises: LedgerUnavailable."""
         noted = insert(meta).values(name=verification.KEPT_SINCE, value=before_ns)
-        noted = noted.on_conflict_do_update(index_elements=["name"], set_={"value": noted.excluded.value})
+        # What is gone doesn't come back when more is to be kept.
+        later = case((noted.excluded.value > meta.c.value, noted.excluded.value), else_=meta.c.value)
+        noted = noted.on_conflict_do_update(index_elements=["name"], set_={"value": later})
         old = select(usage_row.c.request_id).where(usage_row.c.received_ns < before_ns).limit(SLICE_ROWS // 10)
         statement = delete(usage_row).where(usage_row.c.request_id.in_(old))
 
@@ -129,26 +124,33 @@ class Reports:
         return total
 
 
-def _extent(connection: Connection, since_ns: int, until_ns: int) -> tuple[int, int, dict[int, dict[str, str]]]:
-    """The part of a span that has rows, and the labels of every subject."""
+def _add(sums: dict[Group, Sums], group: Group, more: Sums) -> None:
+    known = sums.get(group)
+    sums[group] = more if known is None else [one + other for one, other in zip(known, more, strict=True)]
+
+
+def _extent(connection: Connection, since_ns: int, until_ns: int) -> tuple[int, int]:
+    """The part of a span that has rows."""
     received = usage_row.c.received_ns
     inside = (received >= since_ns, received < until_ns)
     first = connection.scalar(select(received).where(*inside).order_by(received).limit(1))
     last = connection.scalar(select(received).where(*inside).order_by(received.desc()).limit(1))
-    labels = {row["id"]: {**row} for row in connection.execute(select(subject)).mappings()}
-    if first is None or last is None:
-        return until_ns, until_ns, labels
-    return first, last + 1, labels
+    return (until_ns, until_ns) if first is None or last is None else (first, last + 1)
 
 
-def _slice(start_ns: int, end_ns: int, by_user: bool, connection: Connection) -> tuple[int, list[Any]]:
-    """Sums of the next few thousand rows. Returns where the next slice begins, and (subject, user, *SUMS) rows."""
+def _labels(connection: Connection) -> dict[int, dict[str, str]]:
+    """What each subject's id stands for."""
+    return {row["id"]: {**row} for row in connection.execute(select(subject)).mappings()}
+
+
+def _slice(start_ns: int, end_ns: int, groups: frozenset[str], connection: Connection) -> tuple[int, list[Any]]:
+    """Sums of the next few thousand rows. Returns where the next slice begins, and (subject id, user, *SUMS) rows."""
     received = usage_row.c.received_ns
     ahead = select(received).where(received >= start_ns, received < end_ns).order_by(received)
     following = connection.scalar(ahead.limit(1).offset(SLICE_ROWS))
     # So many rows may carry one and the same nanosecond that it needs a slice of its own.
     end = end_ns if following is None else max(following, start_ns + 1)
-    grouped = [usage_row.c.subject_id, *([usage_row.c.user] if by_user else [])]
+    by_subject, by_user = bool(groups - {"user", "day"}), "user" in groups
     sums = (
         func.count(),
         func.sum(usage_row.c.estimated),
@@ -160,6 +162,8 @@ def _slice(start_ns: int, end_ns: int, by_user: bool, connection: Connection) ->
         func.coalesce(func.sum(usage_row.c.cost), 0),
         func.sum(case((usage_row.c.cost.is_(None), 1), else_=0)),
     )
-    statement = select(*grouped, *sums).where(received >= start_ns, received < end).group_by(*grouped)
-    rows = [tuple(row) for row in connection.execute(statement)]
-    return end, rows if by_user else [(row[0], "", *row[1:]) for row in rows]
+    columns = (usage_row.c.subject_id if by_subject else literal(0), usage_row.c.user if by_user else literal(""))
+    grouped = [column for column, by in zip(columns, (by_subject, by_user), strict=True) if by]
+    statement = select(*columns, *sums).where(received >= start_ns, received < end).group_by(*grouped)
+    # Without a group there is a row even of nothing.
+    return end, [tuple(row) for row in connection.execute(statement) if row[len(columns)]]

@@ -20,6 +20,8 @@ from proxy.storage.migrations import HEAD
 
 APPLICATION_ID = 0x50464C47
 """Marks the file as Paifang's ("PFLG")."""
+OLDEST = (3, 37, 0)
+"""The first SQLite with STRICT tables."""
 LOCK_WAIT_S = 1.0
 """For a gateway that is just closing the file."""
 QUICK_CHECK_BYTES = 256 * 2**20
@@ -39,6 +41,11 @@ class Database:
 
     def __init__(self, url: URL, durability: str) -> None:
         """durability: "power" survives power loss, "process" SIGKILL. Raises: StoreError, OwnerError."""
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise StoreError(
+                f"this Python has SQLite {sqlite3.sqlite_version}, the store needs {'.'.join(map(str, OLDEST))} or newer; "
+                "use a newer Python"
+            )
         self.path = Path(url.database) if url.database and url.database != ":memory:" else None
         if self.path is not None:
             _check_place(self.path)

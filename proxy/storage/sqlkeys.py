@@ -1,9 +1,13 @@
-"""The KeyStore over a writer: written through, answered from memory."""
+"""The KeyStore over a writer: written through, answered from memory.
+
+Memory changes in the writer's thread as soon as a change is durable. So changes build on each other whoever makes them, and
+a reservation that is written after a revocation knows of it.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -40,44 +44,38 @@ class SqlKeys:
     async def create(self, record: KeyRecord) -> None:
         """Raises: BadRequest: the name is taken; LedgerUnavailable."""
 
-        def add(connection: Connection) -> None:
+        def add(connection: Connection) -> KeyRecord:
             try:
                 connection.execute(insert(virtual_key).values(_row(record)))
             except IntegrityError as error:
                 raise BadRequest(f"There is a key named {record.name!r} already.", param="name") from error
+            return record
 
-        await self._writer.run(add)
-        self._remember(record)
+        await self._writer.run(add, self._remember)
 
     async def update(self, name: str, changes: Mapping[str, Any]) -> KeyRecord:
         """Raises: NotFound; BadRequest: a field that a key has not, or that stays as it is; LedgerUnavailable."""
         for field in changes:
             if field not in CHANGEABLE:
                 raise BadRequest(f"{field!r} of a key can't be changed.", param=field)
-        return await self._change(replace(self._named(name), **changes))
+        return await self._change(name, lambda record: replace(record, **changes))
 
     async def revoke(self, name: str) -> KeyRecord:
         """Raises: NotFound, LedgerUnavailable."""
-        record = self._named(name)
-        if record.revoked_s is not None:
+        now_s = self._clock.now_ns() // 10**9
+        return await self._change(
+            name, lambda record: replace(record, revoked_s=now_s) if record.revoked_s is None else record
+        )
+
+    async def _change(self, name: str, changed: Callable[[KeyRecord], KeyRecord]) -> KeyRecord:
+        def change(connection: Connection) -> KeyRecord:
+            if name not in self._by_name:
+                raise NotFound(f"There is no key named {name!r} in the store.", param="name")
+            record = changed(self._by_name[name])
+            connection.execute(update(virtual_key).where(virtual_key.c.name == name).values(_row(record)))
             return record
-        return await self._change(replace(record, revoked_s=self._clock.now_ns() // 10**9))
 
-    async def _change(self, record: KeyRecord) -> KeyRecord:
-        statement = update(virtual_key).where(virtual_key.c.name == record.name).values(_row(record))
-
-        def change(connection: Connection) -> None:
-            connection.execute(statement)
-
-        await self._writer.run(change)
-        self._remember(record)
-        return record
-
-    def _named(self, name: str) -> KeyRecord:
-        record = self._by_name.get(name)
-        if record is None:
-            raise NotFound(f"There is no key named {name!r} in the store.", param="name")
-        return record
+        return await self._writer.run(change, self._remember)
 
     def _remember(self, record: KeyRecord) -> None:
         self._by_name[record.name] = self._by_digest[record.digest] = record

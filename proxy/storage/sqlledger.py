@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from proxy.context import Charge
+from proxy.storage.keys import KeyRecord
 from proxy.storage.ledger import Posting, Subject, UsageRow, Window
 from proxy.storage.operations import Commit, Mark, Reserve
 from proxy.storage.records import checked_amount
@@ -43,8 +44,10 @@ class SqlReservation:
 class SqlLedger:
     """Reserves and commits in the writer's batches."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, find_key: Callable[[str], KeyRecord | None]) -> None:
+        """find_key: {digest: key of the store}; called in the writer's thread."""
         self._writer = writer
+        self._find_key = find_key
 
     @property
     def unsettled(self) -> int:
@@ -60,13 +63,15 @@ class SqlLedger:
         floor_nanousd: int | None = None,
         subject: Subject | None = None,
     ) -> SqlReservation:
-        """Raises: BudgetExhausted, WalletEmpty, LedgerUnavailable; ValueError: the amount is none."""
+        """Raises: BudgetExhausted, WalletEmpty, Unauthenticated, LedgerUnavailable; ValueError: the amount is none."""
         checked_amount(amount_nanousd)
         if self._writer.overloaded:
             raise unavailable("too many operations are waiting")
         try:
             held: int = await self._writer.ask(
-                lambda future: Reserve(future, request_id, amount_nanousd, windows, floor_nanousd, subject or NOBODY)
+                lambda future: Reserve(
+                    future, request_id, amount_nanousd, windows, floor_nanousd, subject or NOBODY, self._find_key
+                )
             )
         except asyncio.CancelledError:
             # Whoever asked is gone, and the hold may have been made: give it back, in the order of the queue.

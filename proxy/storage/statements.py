@@ -100,7 +100,8 @@ class Statements:
         self.spending_at = sql(select(*spending.c).where(*of_scope, spending.c.start_s == bindparam("start_s")))
         self.subject_id = sql(select(subject.c.id).where(*(label == bindparam(label.name) for label in labels)))
         self.price_id = sql(select(price.c.id).where(price.c.stamp == bindparam("stamp")))
-        self.entry_kind = sql(select(entry.c.kind).where(entry.c.request_id == bindparam("request_id")))
+        moved = (entry.c.kind, entry.c.debit, entry.c.credit, entry.c.amount)
+        self.move = sql(select(*moved).where(entry.c.request_id == bindparam("request_id")))
         self.seen = sql(update(owner).where(owner.c.epoch == bindparam("of")).values(seen_ns=bindparam("now")))
 
 

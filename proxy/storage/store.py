@@ -1,4 +1,4 @@
-"""The store: ledger, keys, wallets and reports over one writer."""
+"""The store: ledger, keys, wallets and what can be read of them, over one writer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from proxy.clock import Clock
+from proxy.storage.entries import Entries
 from proxy.storage.reports import Reports
+from proxy.storage.requestlog import RequestLog
 from proxy.storage.sqlite import StoreError
 from proxy.storage.sqlkeys import SqlKeys, read_keys
 from proxy.storage.sqlledger import SqlLedger
@@ -17,7 +19,7 @@ from proxy.storage.wallets import Wallets
 from proxy.storage.writer import Writer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """An open store."""
 
@@ -25,6 +27,8 @@ class Store:
     keys: SqlKeys
     wallets: Wallets
     reports: Reports
+    requests: RequestLog
+    entries: Entries
     writer: Writer
 
     @property
@@ -52,4 +56,13 @@ def open_store(url: str, durability: Literal["power", "process"], clock: Clock) 
         raise StoreError(f"store.url names {parsed.get_backend_name()!r}, this version has sqlite:///paifang.db")
     writer = Writer(parsed, durability, clock)
     records = writer.start(read_keys)
-    return Store(SqlLedger(writer), SqlKeys(writer, clock, records), Wallets(writer), Reports(writer), writer)
+    keys = SqlKeys(writer, clock, records)
+    return Store(
+        ledger=SqlLedger(writer, keys.find),
+        keys=keys,
+        wallets=Wallets(writer),
+        reports=Reports(writer),
+        requests=RequestLog(writer),
+        entries=Entries(writer),
+        writer=writer,
+    )

@@ -1,65 +1,156 @@
-"""Does the ledger agree with itself? Everything that is kept twice is computed again and compared."""
+"""Does the ledger agree with itself? Everything that is kept twice is computed again and compared.
+
+The work is cut into steps of a few milliseconds, so that a gateway goes on in between. That is sound because what a step
+compares was written in one transaction or doesn't change any more: the windows are read at the beginning, and only what
+was over by then is added up afterwards.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, exists, func, literal, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, and_, case, exists, func, literal, or_, select
 
 from proxy.storage.tables import entry, hold, hold_leg, meta, price, spending, subject, usage_row
 
 SPENT = ("charge", "recovered", "late")
 """Entries that a request was charged by."""
+MOVED = ("topup", "adjust")
 KEPT_SINCE = "usage_kept_since_ns"
 """In `meta`: usage rows from before may be gone."""
 LONGEST_REQUEST_NS = 86_400 * 10**9
+SLICE_ROWS = 1_000
+"""Looked at in one step."""
+WHOLE_FILE_BYTES = 32 * 2**20
+"""Up to this size SQLite checks the file as a whole; a larger one is checked when it is opened, or as it is read."""
+Step = Callable[[Connection], Iterator[str]]
+Check = Callable[[Connection, ColumnElement[bool]], Iterator[str]]
+"""Told a connection and which rows."""
 
 
 def problems(connection: Connection) -> Iterator[str]:
-    """Every disagreement, in words; nothing if there is none."""
-    if connection.dialect.name == "sqlite":
+    """Every disagreement, in words; nothing if there is none. All steps on one connection."""
+    for step in steps():
+        yield from step(connection)
+
+
+def steps() -> Iterator[Step]:
+    """What to do, each step in a transaction of its own, and to its end before the next is asked for."""
+    yield _file
+    windows = Windows()
+    yield windows.begin
+    yield from _sliced(hold.c.id, windows.holds)
+    yield from _sliced(entry.c.id, windows.entries)
+    yield windows.end
+    for column, check in (
+        (hold.c.id, _holds),
+        (hold.c.id, _legs),
+        (usage_row.c.request_id, _usage),
+        (entry.c.id, _entries),
+        (price.c.id, _prices),
+    ):
+        yield from _sliced(column, check)
+
+
+def _sliced(key: Column[Any], check: Check) -> Iterator[Step]:
+    """`check` over all rows that a table has at the beginning, slice after slice of its key."""
+    place: list[Any] = []
+
+    def measure(connection: Connection) -> Iterator[str]:
+        place.extend((None, connection.scalar(select(func.max(key)))))
+        yield from ()
+
+    def check_next(connection: Connection) -> Iterator[str]:
+        begun, last = place
+        ahead = key <= last if begun is None else and_(key > begun, key <= last)
+        found = connection.scalar(select(key).where(ahead).order_by(key).offset(SLICE_ROWS - 1).limit(1))
+        end = last if found is None else found
+        yield from check(connection, and_(ahead, key <= end))
+        place[0] = end
+
+    yield measure
+    while place[0] != place[1]:
+        yield check_next
+
+
+def _file(connection: Connection) -> Iterator[str]:
+    if connection.dialect.name != "sqlite":
+        return
+    (pages,), (page_bytes,) = (connection.exec_driver_sql(f"PRAGMA {name}").one() for name in ("page_count", "page_size"))
+    if pages * page_bytes <= WHOLE_FILE_BYTES:
         for (finding,) in connection.exec_driver_sql("PRAGMA quick_check"):
             if finding != "ok":
                 yield f"the file: {finding}"
-        for table, row, parent, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            yield f"{table} row {row}: what it refers to in {parent} is not there"
-    yield from _spendings(connection)
-    yield from _holds(connection)
-    yield from _usage(connection)
-    yield from _lone_entries(connection)
-    for row in connection.execute(select(price).where(func.json_valid(price.c.stamp) == 0)):
-        yield f"price {row.id} is not readable"
 
 
-def _spendings(connection: Connection) -> Iterator[str]:
-    """posted, pending and overrun against holds; credit against entries."""
-    is_open = hold.c.state == "open"
-    whole = hold_leg.c.posted.is_(None)
-    legs = (
-        select(
-            hold_leg.c.spending_id.label("id"),
-            func.sum(func.coalesce(hold_leg.c.posted, hold.c.posted)).label("posted"),
-            func.sum(case((is_open, hold.c.amount), else_=0)).label("pending"),
-            func.sum(case((and_(whole, hold.c.posted > hold.c.amount), hold.c.posted - hold.c.amount), else_=0)).label(
-                "overrun"
-            ),
+class Windows:
+    """posted, pending and overrun of every window against holds; credit against entries."""
+
+    def __init__(self) -> None:
+        self._stored: list[Row[Any]] = []
+        self._open: list[int] = []
+        self._last_entry = 0
+        self._last_hold = 0
+        self._sums: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+        """{spending: [posted, pending, overrun]}."""
+        self._credits: defaultdict[str, int] = defaultdict(int)
+
+    def begin(self, connection: Connection) -> Iterator[str]:
+        """Read the windows, and which holds are open while they say so."""
+        self._stored = list(connection.execute(select(spending)))
+        self._open = list(connection.scalars(select(hold.c.id).where(hold.c.state == "open")))
+        self._last_hold = connection.scalar(select(func.coalesce(func.max(hold.c.id), 0))) or 0
+        self._last_entry = connection.scalar(select(func.coalesce(func.max(entry.c.id), 0))) or 0
+        pending = select(hold_leg.c.spending_id, func.sum(hold.c.amount)).join(hold).where(hold.c.state == "open")
+        for spending_id, amount in connection.execute(pending.group_by(hold_leg.c.spending_id)):
+            self._sums[spending_id][1] += amount
+        yield from ()
+
+    def holds(self, connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+        """Add up what the holds of a slice posted that were over at the beginning."""
+        first, last = connection.execute(select(func.min(hold.c.id), func.max(hold.c.id)).where(slice_)).one()
+        running = [hold_id for hold_id in self._open if first <= hold_id <= last]
+        whole = hold_leg.c.posted.is_(None)
+        statement = (
+            select(
+                hold_leg.c.spending_id,
+                func.sum(func.coalesce(hold_leg.c.posted, hold.c.posted)),
+                func.sum(case((and_(whole, hold.c.posted > hold.c.amount), hold.c.posted - hold.c.amount), else_=0)),
+            )
+            .join(hold)
+            .where(slice_, hold.c.id <= self._last_hold, hold.c.id.not_in(running))
+            .group_by(hold_leg.c.spending_id)
         )
-        .join(hold)
-        .group_by(hold_leg.c.spending_id)
-        .subquery()
-    )
-    moved = entry.c.kind.in_(("topup", "adjust"))
-    given = select(func.coalesce(func.sum(entry.c.amount), 0)).where(moved, entry.c.credit == spending.c.scope)
-    taken = select(func.coalesce(func.sum(entry.c.amount), 0)).where(moved, entry.c.debit == spending.c.scope)
-    credit = case((spending.c.period == "lifetime", given.scalar_subquery() - taken.scalar_subquery()), else_=0)
-    columns = [func.coalesce(legs.c[name], 0).label(f"true_{name}") for name in ("posted", "pending", "overrun")]
-    statement = select(spending, *columns, credit.label("true_credit")).outerjoin(legs, legs.c.id == spending.c.id)
-    for row in connection.execute(statement):
-        for name in ("posted", "pending", "overrun", "credit"):
-            stored, true = getattr(row, name), getattr(row, f"true_{name}")
-            if stored != true:
-                yield f"{row.scope} {row.period} from {row.start_s}: {name} is {stored}, its holds and entries say {true}"
+        for spending_id, posted, overrun in connection.execute(statement):
+            sums = self._sums[spending_id]
+            sums[0] += posted
+            sums[2] += overrun
+        yield from ()
+
+    def entries(self, connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+        """Add up what was moved into wallets and out of them."""
+        statement = select(entry.c.debit, entry.c.credit, entry.c.amount).where(
+            slice_, entry.c.id <= self._last_entry, entry.c.kind.in_(MOVED)
+        )
+        for debit, credit, amount in connection.execute(statement):
+            self._credits[debit] -= amount
+            self._credits[credit] += amount
+        yield from ()
+
+    def end(self, connection: Connection) -> Iterator[str]:
+        """Compare."""
+        for row in self._stored:
+            posted, pending, overrun = self._sums[row.id]
+            credit = self._credits.pop(row.scope, 0) if row.period == "lifetime" else 0
+            true = {"posted": posted, "pending": pending, "overrun": overrun, "credit": credit}
+            for name, value in true.items():
+                if (stored := getattr(row, name)) != value:
+                    yield f"{row.scope} {row.period} from {row.start_s}: {name} is {stored}, its holds and entries say {value}"
+        for account, amount in self._credits.items():
+            if account != "external" and amount:
+                yield f"{account}: its entries say {amount}, but there is no such wallet"
 
 
 def _spent(request_id: ColumnElement[str]) -> ColumnElement[int]:
@@ -69,12 +160,12 @@ def _spent(request_id: ColumnElement[str]) -> ColumnElement[int]:
     return amounts.scalar_subquery()
 
 
-def _holds(connection: Connection) -> Iterator[str]:
+def _holds(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
     """What each hold posted against its entries."""
     spent = _spent(hold.c.request_id)
     over = hold.c.state.in_(("posted", "recovered"))
     statement = select(hold, spent.label("spent")).where(
-        or_(and_(over, hold.c.posted != spent), and_(~over, hold.c.posted != 0))
+        slice_, or_(and_(over, hold.c.posted != spent), and_(~over, hold.c.posted != 0))
     )
     for row in connection.execute(statement):
         yield f"hold of {row.request_id}: it posted {row.posted}, its entries say {row.spent}"
@@ -84,37 +175,56 @@ def _holds(connection: Connection) -> Iterator[str]:
         .scalar_subquery()
     )
     left = case((hold.c.amount > hold.c.posted, hold.c.amount - hold.c.posted), else_=0)
-    recovered = select(hold.c.request_id).where(hold.c.state == "recovered", exposed != left)
+    recovered = select(hold.c.request_id).where(slice_, hold.c.state == "recovered", exposed != left)
     for row in connection.execute(recovered):
         yield f"hold of {row.request_id}: its exposure is not what was held and not charged"
+    for row in connection.execute(select(hold.c.request_id).where(slice_, ~exists().where(subject.c.id == hold.c.subject_id))):
+        yield f"hold of {row.request_id}: whom it is for is not there"
 
 
-def _usage(connection: Connection) -> Iterator[str]:
+def _legs(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+    """Each hold's windows are there."""
+    lost = select(hold.c.request_id).join(hold_leg).where(slice_, ~exists().where(spending.c.id == hold_leg.c.spending_id))
+    for row in connection.execute(lost):
+        yield f"hold of {row.request_id}: a window it stands in is not there"
+
+
+def _usage(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
     """Each usage row's debit against its entries, and who paid against whose row it is."""
     spent = _spent(usage_row.c.request_id)
-    for row in connection.execute(select(usage_row, spent.label("spent")).where(usage_row.c.debit != spent)):
+    for row in connection.execute(select(usage_row, spent.label("spent")).where(slice_, usage_row.c.debit != spent)):
         yield f"usage of {row.request_id}: its debit is {row.debit}, its entries say {row.spent}"
     account = case((subject.c.wallet != "", literal("wallet:") + subject.c.wallet), else_=literal("key:") + subject.c.key)
     provider = case((subject.c.provider != "", literal("provider:") + subject.c.provider), else_="provider")
-    paid: Select[Any] = (
+    paid = (
         select(entry.c.request_id, entry.c.debit, entry.c.credit)
         .join(usage_row, usage_row.c.request_id == entry.c.request_id)
-        .join(subject)
-        .where(entry.c.kind.in_(SPENT), or_(entry.c.debit != account, entry.c.credit != provider))
+        .outerjoin(subject, subject.c.id == usage_row.c.subject_id)
+        .where(slice_, entry.c.kind.in_(SPENT), or_(subject.c.id.is_(None), entry.c.debit != account, entry.c.credit != provider))
     )
     for row in connection.execute(paid):
         yield f"entry of {row.request_id}: {row.debit} paid {row.credit}, the usage row says otherwise"
 
 
-def _lone_entries(connection: Connection) -> Iterator[str]:
-    """Charges of requests that nothing else knows of."""
+def _entries(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+    """Charges of requests that nothing else knows of, and of prices that are not there."""
     kept_since = connection.scalar(select(meta.c.value).where(meta.c.name == KEPT_SINCE))
     known = or_(
         exists().where(usage_row.c.request_id == entry.c.request_id),
         exists().where(hold.c.request_id == entry.c.request_id),
     )
-    lone = select(entry.c.request_id).where(entry.c.kind.in_((*SPENT, "exposure")), ~known)
+    lone = select(entry.c.request_id).where(slice_, entry.c.kind.in_((*SPENT, "exposure")), ~known)
     if kept_since is not None:
         lone = lone.where(entry.c.at_ns >= kept_since + LONGEST_REQUEST_NS)
     for row in connection.execute(lone):
         yield f"entry of {row.request_id}: no hold and no usage row knows of it"
+    unpriced = select(entry.c.request_id).where(
+        slice_, entry.c.price_id.is_not(None), ~exists().where(price.c.id == entry.c.price_id)
+    )
+    for row in connection.execute(unpriced):
+        yield f"entry of {row.request_id}: the price that made it is not there"
+
+
+def _prices(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+    for row in connection.execute(select(price).where(slice_, func.json_valid(price.c.stamp) == 0)):
+        yield f"price {row.id} is not readable"

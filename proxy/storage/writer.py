@@ -95,9 +95,12 @@ class Writer:
         self.put(make(future))
         return await future
 
-    async def run(self, function: Callable[[Connection], T]) -> T:
-        """Call a function with the connection, in the thread and in a transaction of its own; keep it short."""
-        answer: T = await self.ask(lambda future: Call(future, function))
+    async def run(self, function: Callable[[Connection], T], committed: Callable[[T], None] | None = None) -> T:
+        """Call a function with the connection, in the thread and in a transaction of its own; keep it short.
+
+        committed: called in the thread with the answer once it is durable, before anything else is written.
+        """
+        answer: T = await self.ask(lambda future: Call(future, function, committed))
         return answer
 
     async def close(self) -> None:
@@ -251,7 +254,10 @@ def _undo(database: Database, books: Books) -> None:
 def _call(database: Database, call: Call) -> Any:
     try:
         with database.connection.begin():
-            return call.function(database.connection)
+            answer = call.function(database.connection)
+        if call.committed is not None:
+            call.committed(answer)
+        return answer
     except DBAPIError as error:
         return unavailable(str(error.orig))
     except Exception as error:

@@ -21,6 +21,14 @@ PRICE = {"input": 0, "output": 1000}
 REJECT = ["virtual_keys", "model_scope", {"budget": {"when_short": "reject"}}, "routing", "metering", "metrics"]
 CLAMP = ["virtual_keys", "model_scope", {"budget": {"when_short": "clamp"}}, "routing", "metering", "metrics"]
 
+LONGER = """
+from proxy import hookimpl
+
+@hookimpl
+def transform_request(ctx, body):
+    return {**body, "metadata": {"note": "x" * 1000}}
+"""
+
 
 async def limited(serve: Serve, fake: FakeOpenAI, plugins: list[Any] = REJECT, **budget: Any) -> Served:
     return await serve(
@@ -81,6 +89,27 @@ async def test_a_stream_that_broke_costs_what_came(serve: Serve, fake_openai: Fa
         await served.chat(stream=True)
     assert 3_000_000 <= await spent(served) <= 8_000_000
     assert await served.metric("paifang_ledger_unsettled") == 0
+
+
+async def test_a_request_that_a_plugin_makes_longer_is_held_for_and_charged_once(
+    serve: Serve, fake_openai: FakeOpenAI
+) -> None:
+    served = await serve(
+        providers={"relay": files.relay(fake_openai)},
+        models={"doubao-seed": files.model(files.route("relay", "relay"), price=PRICE)},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 0.012}, rate_limit={"concurrent": 1, "requests_per_minute": 3})],
+        plugins=["virtual_keys", "./longer.py", "rate_limit", "budget", "routing", "metering", "metrics"],
+        also={"longer.py": LONGER},
+    )
+    answered = await served.chat(max_tokens=6)
+    assert (answered.status, answered.headers["x-ratelimit-remaining-requests"]) == (200, "2")
+    fake_openai.fail_next(500, "server_error", "oops")
+    assert (await served.chat(max_tokens=6)).status == 502
+    assert await served.metric("paifang_ledger_unsettled") == 0
+    assert (await served.chat(max_tokens=6)).status == 200
+    assert await spent(served) == 12_000_000
+    assert await served.gateway.store.reports.verify() == []
+    assert (await served.chat(max_tokens=1)).status == 429
 
 
 async def test_too_little_money_clamps_the_answer(serve: Serve, fake_openai: FakeOpenAI) -> None:

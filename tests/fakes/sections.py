@@ -110,7 +110,7 @@ class FakeSections:
         return self._plugins[name]
 
     def plugin_hooks(self, name: str) -> Collection[str]:
-        return {"authorize"} if name in FILES else HOOKS[name]
+        return {"authorize", "route"} if name in FILES else HOOKS[name]
 
 
 def config_of(text: str, folder: Path, environ: Mapping[str, str] | None = None, *, without: Collection[str] = ()) -> Config:

@@ -60,7 +60,8 @@ def test_the_version(paifang: Paifang) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [("bogus",), ("keys",), ("keys", "create"), ("keys", "list", "--bogus"), ("serve", "--port", "70000"), ("usage", "extra"),
-     ("keys", "create", "a", "--family-budget", "doubao"), ("explain", "seed", "--body", "missing.json")],
+     ("keys", "create", "a", "--family-budget", "doubao"), ("keys", "create", "a", "--rpm", "0"),
+     ("explain", "seed", "--body", "missing.json")],
 )  # fmt: skip
 def test_wrong_usage_is_2(paifang: Paifang, arguments: tuple[str, ...]) -> None:
     status, _, err = paifang(*arguments)
@@ -120,10 +121,19 @@ def test_a_key_from_its_making_to_its_end(paifang: Paifang) -> None:
     assert "state\trevoked" in out.splitlines()
 
 
+def test_rate_limits_of_a_key(paifang: Paifang, tmp_path: Path) -> None:
+    limits = ("--rpm", "60", "--tpm", "100000", "--concurrent", "8")
+    assert paifang("keys", "create", "a", *limits)[0] == 0
+    status, out, _ = paifang("keys", "update", "a", "--rpm", "none", "--concurrent", "4", "--json")
+    assert json.loads(out)["rate_limit"] == {"requests_per_minute": None, "tokens_per_minute": 100_000, "concurrent": 4}
+    write(tmp_path, WITH_STATIC_KEY + "plugins: [virtual_keys, model_scope, budget, routing, metering]\n")
+    status, _, err = paifang("keys", "create", "b", *limits)
+    assert (status, err) == (2, 'Nothing enforces a key\'s rate_limit: add "- rate_limit" to plugins in gateway.yaml.\n')
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("keys", "create", "a", "--rpm", "5"), "Nothing enforces a key's rate_limit"),
         (("keys", "create", "a", "--wallet", "me"), "'me' is no wallet of gateway.yaml (team)."),
         (("keys", "create", "ci"), "gateway.yaml has a key named 'ci'"),
         (("keys", "create", "a", "--daily-usd", "lots"), "budget.daily_usd: expected an amount of USD"),

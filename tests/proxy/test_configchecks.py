@@ -166,11 +166,6 @@ def without(plugin: str) -> str:
         ("model_scope", keys(f"name: a, key: {KEY}, models: [m]"), ["keys[0].models"]),
         ("model_scope", keys(f"name: a, key: {KEY}, families: [f]"), ["keys[0].families"]),
         ("rate_limit", keys(f"name: a, key: {KEY}, rate_limit: {{concurrent: 1}}"), ["keys[0].rate_limit"]),
-        (
-            "rate_limit",
-            other("free: true", "[{provider: p, model: x, limits: {concurrent: 1}}]"),
-            ["models.o.routes[0].limits"],
-        ),
         ("budget", keys(f"name: a, key: {KEY}, budget: {{daily_usd: 1}}"), ["keys[0].budget"]),
         ("budget", keys(f"name: a, key: {KEY}, wallet: w") + "wallets: {w: {}}\n", ["keys[0].wallet", "wallets"]),
         ("budget", models("budget: {monthly_usd: 1}\n"), ["budget"]),
@@ -188,6 +183,16 @@ def test_a_limit_of_a_plugin_that_is_not_installed(tmp_path: Path) -> None:
     assert problems_of(text, tmp_path) == []
     assert problems_of(text, tmp_path, without={"rate_limit"}) == [
         "6:44: keys[0].rate_limit: no plugin of this installation enforces this (rate_limit would): remove it"
+    ]
+
+
+def test_limits_that_nothing_built_in_enforces(tmp_path: Path) -> None:
+    text = other("free: true", "[{provider: p, model: x, limits: {concurrent: 1}}]")
+    message = "models.o.routes[0].limits: route limits are not enforced by this version: leave limits out"
+    assert complaints(text, tmp_path) == complaints(f"{text}plugins: [{CHAIN}]\n", tmp_path) == [message]
+    assert complaints(f"{text}plugins: [./my_policy.py, {CHAIN}]\n", tmp_path) == []
+    assert complaints(models("redis: {url: 'redis://cache:6379/0'}\n"), tmp_path) == [
+        "redis.url: replicas don't share rate limits in this version: leave url out"
     ]
 
 

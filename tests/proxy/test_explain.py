@@ -103,7 +103,7 @@ async def test_the_steps_follow_the_chain(tmp_path: Path) -> None:
         ("auth", ["virtual_keys"]),
         ("request", []),
         ("scope", ["model_scope"]),
-        ("budget", ["budget"]),
+        ("budget", ["rate_limit", "budget"]),
         ("routing", ["routing"]),
         ("adapter", []),
     ]

@@ -35,7 +35,7 @@ async def check(path: Path, told: list[list[str]]) -> None:
         charged: dict[str, int] = {}
         exposed: dict[str, int] = {}
         after_id = 0
-        while page := await store.reports.entries(after_id=after_id, limit=5000):
+        while page := await store.entries.page(after_id=after_id, limit=5000):
             after_id = page[-1].id
             for entry in page:
                 sums = exposed if entry.kind == "exposure" else charged

@@ -193,7 +193,7 @@ async def test_what_a_gateway_left_open_is_settled_on_its_last_checkpoint(store:
     store = await reopen()
     assert store.reports.unsettled() == 0
     assert await store.reports.verify() == []
-    entries = [(entry.request_id, entry.kind, entry.amount) for entry in await store.reports.entries()]
+    entries = [(entry.request_id, entry.kind, entry.amount) for entry in await store.entries.page()]
     assert sorted(entries) == [
         ("sent", "exposure", 300),
         ("streaming", "exposure", 180),

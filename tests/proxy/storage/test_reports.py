@@ -79,10 +79,10 @@ async def test_an_unknown_group_is_refused(store: Store) -> None:
 async def test_pages_of_the_ledger(store: Store, clock: MovedClock) -> None:
     await store.wallets.credit("team-a", 500, operation_id="op-1", actor="ann", reason="invoice 7")
     await log(store, {"wallet": "team-a", "price": '{"input": "1.00"}', "price_line": "100 × $1.00/M"})
-    (topup,) = await store.reports.entries(limit=1)
+    (topup,) = await store.entries.page(limit=1)
     assert (topup.kind, topup.debit, topup.credit, topup.amount) == ("topup", "external", "wallet:team-a", 500)
     assert (topup.actor, topup.line, topup.at_ns) == ("ann", "invoice 7", clock.now_ns())
-    (charged,) = await store.reports.entries(after_id=topup.id)
+    (charged,) = await store.entries.page(after_id=topup.id)
     assert (charged.debit, charged.credit, charged.line) == ("wallet:team-a", "provider:ark", "100 × $1.00/M")
     stamps = await store.writer.run(
         lambda db: db.exec_driver_sql("SELECT stamp FROM price JOIN entry ON price.id = price_id").scalars().all()
@@ -95,5 +95,5 @@ async def test_old_usage_is_forgotten_and_the_ledger_still_agrees(store: Store, 
     assert await store.reports.forget((START_S + 2 * DAY_S) * SECOND_NS) == 2
     (line,) = await store.reports.usage(["key"], *ALWAYS)
     assert line.requests == 2
-    assert len(await store.reports.entries()) == 4
+    assert len(await store.entries.page()) == 4
     assert await store.reports.verify() == []

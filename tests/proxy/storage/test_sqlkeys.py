@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from proxy.context import Limits, RateLimit
-from proxy.errors import BadRequest, NotFound
+from proxy.errors import BadRequest, NotFound, Unauthenticated
 from proxy.storage.keys import KeyRecord, digest_of
+from proxy.storage.ledger import Subject
 from proxy.storage.store import Store
 from tests.proxy.storage.conftest import Open
-from tests.proxy.storage.parts import START_S, MovedClock
+from tests.proxy.storage.parts import START_S, MovedClock, window
 
 FULL = KeyRecord(
     name="ci",
@@ -59,6 +62,31 @@ async def test_changes_and_revocation_hold_at_once_and_after_a_restart(store: St
     assert revoked.revoked_s == START_S + 5
     await store.close()
     assert (await reopen()).keys.find(FULL.digest) == revoked
+
+
+@pytest.mark.parametrize("revoked_first", [True, False])
+async def test_changes_at_once_build_on_each_other(store: Store, revoked_first: bool) -> None:
+    await store.keys.create(FULL)
+    changes = [store.keys.revoke("ci"), store.keys.update("ci", {"wallet": None})]
+    await asyncio.gather(*(changes if revoked_first else reversed(changes)))
+    found = store.keys.find(FULL.digest)
+    assert found is not None and (found.revoked_s, found.wallet) == (START_S, None)
+
+
+async def test_a_hold_is_refused_in_its_transaction_once_the_key_has_ended(store: Store, clock: MovedClock) -> None:
+    await store.keys.create(FULL)
+    subject = Subject(key="ci", key_digest=FULL.digest)
+    await store.ledger.reserve("before", 1, [window(10)], subject=subject)
+    clock.now_s += 1000
+    with pytest.raises(Unauthenticated) as refused:
+        await store.ledger.reserve("expired", 1, [window(10)], subject=subject)
+    assert refused.value.code == "key_expired"
+    await store.keys.revoke("ci")
+    with pytest.raises(Unauthenticated) as refused:
+        await store.ledger.reserve("revoked", 1, [window(10)], subject=subject)
+    assert refused.value.code == "key_revoked"
+    assert store.ledger.unsettled == 1
+    await store.ledger.reserve("of no key of the store", 1, [window(10)], subject=Subject(key="ci", key_digest="0"))
 
 
 async def test_what_is_not_there_or_stays_as_it_is(store: Store) -> None:

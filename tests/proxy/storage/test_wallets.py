@@ -26,7 +26,7 @@ async def test_credit_and_adjust(store: Store, reopen: Open) -> None:
 async def test_an_operation_counts_once(store: Store) -> None:
     for _ in range(3):
         assert await store.wallets.credit("team-a", 500, operation_id="op-1", actor="ann", reason="") == 500
-    assert len(await store.reports.entries()) == 1
+    assert len(await store.entries.page()) == 1
 
 
 @pytest.mark.parametrize("amount", [0, -5, 10**15 + 1])

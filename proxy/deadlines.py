@@ -1,0 +1,73 @@
+"""Timeouts for every read and write of every request: one timer for all of them, exact to a tenth of a second.
+
+asyncio.timeout makes, sorts and cancels a timer each time; a stream has one for every piece, and hardly any ever expires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+
+TICK_S = 0.1
+
+
+class Deadlines:
+    """`with deadlines.until(loop_time):` raises TimeoutError, a tick late at most, if its body still waits then."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._open: set[_Deadline] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def until(self, when_s: float) -> _Deadline:
+        """when_s: in the loop's time."""
+        return _Deadline(self, when_s)
+
+    def add(self, deadline: _Deadline) -> None:
+        self._open.add(deadline)
+        if self._timer is None:
+            self._timer = self.loop.call_later(TICK_S, self._tick)
+
+    def discard(self, deadline: _Deadline) -> None:
+        self._open.discard(deadline)
+
+    def _tick(self) -> None:
+        now_s = self.loop.time()
+        for deadline in [deadline for deadline in self._open if deadline.when_s <= now_s]:
+            self._open.discard(deadline)
+            deadline.expire()
+        self._timer = self.loop.call_later(TICK_S, self._tick) if self._open else None
+
+
+class _Deadline:
+    """One body that must be over in time; works as asyncio.timeout does, by a cancellation that it takes back."""
+
+    __slots__ = ("_cancelling", "_expired", "_owner", "_task", "when_s")
+
+    def __init__(self, owner: Deadlines, when_s: float) -> None:
+        self._owner = owner
+        self._expired = False
+        self.when_s = when_s
+
+    def expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task(self._owner.loop)
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        self._owner.add(self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._owner.discard(self)
+        if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
