@@ -30,6 +30,7 @@ from proxy.context import (
     RateLimit,
     RequestContext,
     Target,
+    Timeline,
 )
 from proxy.errors import (
     BadRequest,
@@ -118,6 +119,7 @@ __all__ = [
     "Subject",
     "Target",
     "TextDelta",
+    "Timeline",
     "ToolCallDelta",
     "Unauthenticated",
     "UpstreamBusy",

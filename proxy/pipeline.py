@@ -267,7 +267,7 @@ class Pipeline:
                         if exchange.complete:
                             self._tail.spawn(response.finish())
                         else:
-                            response.close()
+                            await response.close()
                 case Wait(seconds=seconds):
                     await _waiting(story, _pause(seconds, story, deadline_s))
                 case Emit(events=events):

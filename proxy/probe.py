@@ -85,7 +85,7 @@ async def _ask(provider: Provider, target: Target, chat: ChatRequest, transport:
                         exchange.feed_data(data)
                     exchange.feed_eof()
                 finally:
-                    response.close()
+                    await response.close()
             case Wait(seconds=seconds):
                 await asyncio.sleep(seconds)
             case Emit():

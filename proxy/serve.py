@@ -21,6 +21,7 @@ from proxy.keyforms import KeyForm, read_form
 from proxy.logs import log_to
 from proxy.redaction import secrets_of
 from proxy.reload import follow, stamps_of
+from proxy.retention import forget_regularly
 from proxy.storage.sqlite import OwnerError
 
 DEMO_DAILY_USD = "1"
@@ -52,9 +53,10 @@ async def serve(file: Path, environ: Mapping[str, str], host: str | None, port: 
             await _greet(gateway, chosen_host, bound, say)
             _prepare_memory()
             async with asyncio.TaskGroup() as group:
-                following = group.create_task(follow(gateway, nudged, read))
+                beside = [group.create_task(work) for work in (follow(gateway, nudged, read), forget_regularly(gateway))]
                 await stop.wait()
-                following.cancel()
+                for task in beside:
+                    task.cancel()
         finally:
             await asyncio.to_thread(path.unlink, missing_ok=True)
     finally:

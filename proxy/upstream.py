@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Protocol
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import RawResponseMessage
 from yarl import URL
 
 from proxy.adapter import Send
@@ -31,6 +32,9 @@ from proxy.snapshot import Provider
 IDLE_CONNECTION_S = 15
 """Shorter than providers keep a connection, so that we seldom meet one they are just closing."""
 
+MOST_INTERIM_ANSWERS = 100
+"""Of the 1xx kind, before the answer itself."""
+MOST_HEADS = 256
 LAST_BYTES_S = 1.0
 """How long the end of a body may take once the answer in it is whole."""
 
@@ -45,7 +49,7 @@ class Response(Protocol):
         """The next bytes, b"" at the end. Raises: UpstreamError."""
         ...
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Give the connection back if the body is over, else break it off."""
         ...
 
@@ -62,33 +66,58 @@ class Transport(Protocol):
         ...
 
 
+class Pool:
+    """The connections to one base URL, and what each request to it begins with."""
+
+    def __init__(self, provider: Provider, loop: asyncio.AbstractEventLoop) -> None:
+        url = URL(provider.base_url, encoded=True)
+        self.connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S)
+        self.address = aiohttp.ClientRequest("POST", url, loop=loop)
+        """Names host, port and TLS to the connector; it is never sent."""
+        self.timeout = aiohttp.ClientTimeout(total=None, sock_connect=provider.connect_s)
+        self.path = url.raw_path.rstrip("/")
+        self.host = self.address.headers["Host"]
+        self.heads: dict[tuple[object, ...], bytes] = {}
+        """{what a head is made of: the head up to its content-length}, as nearly every request has the same."""
+        self.busy = 0
+        self.retired = False
+
+    async def give_back(self) -> None:
+        self.busy -= 1
+        if self.retired and not self.busy:
+            await self.connector.close()
+
+
 class AiohttpTransport:
-    """Transport over aiohttp, one connection pool per provider."""
+    """Transport over aiohttp's connector and parser.
+
+    Not over its ClientSession: what that does for each request, for cookies, redirects, proxies, form data and traces, is
+    all that we must not do, and a third of the processor time of a request.
+    """
 
     def __init__(self, user_agent: str) -> None:
         self._user_agent = user_agent
         self._deadlines = Deadlines()
-        self._sessions: dict[tuple[str, str, float], aiohttp.ClientSession] = {}
+        self._pools: dict[tuple[str, str, float], Pool] = {}
 
     async def send(self, provider: Provider, target: Target, request: Send, deadline_s: float) -> Response:
         timeouts = target.timeouts
         head_s = timeouts.first_byte_s if request.stream else timeouts.total_s
-        now_s = self._deadlines.loop.time()
-        try:
-            with self._deadlines.until(min(deadline_s, now_s + head_s)):
-                response = await self._session(provider).request(
-                    request.method,
-                    _url(provider.base_url + request.path),
-                    data=request.body or None,
-                    headers=self.headers(provider, request),
-                    allow_redirects=False,
-                )
-        except TimeoutError as error:
-            raise timed_out(error, head_s) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise translate(error) from error
         idle_s = timeouts.idle_s if request.stream else timeouts.total_s
-        return AiohttpResponse(response, self._deadlines, idle_s, deadline_s)
+        pool = self._pool(provider)
+        pool.busy += 1
+        try:
+            head = self._head(pool, provider, request)
+            connection = await self._connect(pool, min(deadline_s, self._deadlines.loop.time() + timeouts.connect_s))
+            try:
+                message, body = await self._exchange(connection, head + request.body, head_s, deadline_s)
+            except BaseException:
+                connection.close()
+                raise
+        except BaseException:
+            await pool.give_back()
+            raise
+        return AiohttpResponse(message, body, connection, pool, self._deadlines, idle_s, deadline_s)
 
     def headers(self, provider: Provider, request: Send) -> dict[str, str]:
         """What is sent beside the body, the credential included."""
@@ -100,93 +129,137 @@ class AiohttpTransport:
         return headers | SIGNERS[provider.adapter.signer](provider.credential)
 
     async def close(self) -> None:
-        for session in self._sessions.values():
-            await session.close()
+        for pool in self._pools.values():
+            await pool.connector.close()
 
     async def keep(self, providers: Mapping[str, Provider]) -> None:
-        """Close the pools of providers that a reload removed or changed; the others keep their connections."""
-        wanted = {self._pool_key(provider) for provider in providers.values()}
-        for key in [key for key in self._sessions if key not in wanted]:
-            await self._sessions.pop(key).close()
+        """Retire the pools of providers that a reload removed or changed; the others keep their connections."""
+        wanted = {_pool_key(provider) for provider in providers.values()}
+        for key in [key for key in self._pools if key not in wanted]:
+            pool = self._pools.pop(key)
+            pool.retired = True
+            if not pool.busy:
+                await pool.connector.close()
 
-    def _session(self, provider: Provider) -> aiohttp.ClientSession:
-        key = self._pool_key(provider)
-        session = self._sessions.get(key)
-        if session is None:
-            session = self._sessions[key] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=provider.connect_s),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                skip_auto_headers=("user-agent", "accept", "accept-encoding"),
-                trust_env=False,
-            )
-        return session
+    def _pool(self, provider: Provider) -> Pool:
+        key = _pool_key(provider)
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = Pool(provider, self._deadlines.loop)
+        return pool
 
-    @staticmethod
-    def _pool_key(provider: Provider) -> tuple[str, str, float]:
-        return (provider.name, provider.base_url, provider.connect_s)
+    def _head(self, pool: Pool, provider: Provider, request: Send) -> bytes:
+        """Request line and headers. Raises: UpstreamUnreachable for what can't be written as HTTP."""
+        own = tuple((request.headers or {}).items())
+        made_of = (provider.credential, request.method, request.path, own, bool(request.body))
+        head = pool.heads.get(made_of)
+        if head is None:
+            lines = [f"{request.method} {pool.path}{request.path} HTTP/1.1", f"host: {pool.host}"]
+            lines += [f"{name}: {value}" for name, value in self.headers(provider, request).items()]
+            text = "\r\n".join([*lines, "content-length: "])
+            if text.count("\n") != len(lines) or text.count("\r") != len(lines) or not text.isascii():
+                raise UpstreamUnreachable("The provider's credential or a header of its adapter can't be sent over HTTP.")
+            if len(pool.heads) >= MOST_HEADS:
+                pool.heads.clear()
+            head = pool.heads[made_of] = text.encode()
+        return b"%b%d\r\n\r\n" % (head, len(request.body))
+
+    async def _connect(self, pool: Pool, deadline_s: float) -> aiohttp.connector.Connection:
+        try:
+            with self._deadlines.until(deadline_s):
+                return await pool.connector.connect(pool.address, [], pool.timeout)
+        except TimeoutError as error:
+            raise UpstreamTimeout(
+                "The provider did not accept a connection in time.", progress=Progress.NEVER_SENT
+            ) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise translate(error, Progress.NEVER_SENT) from error
+
+    async def _exchange(
+        self, connection: aiohttp.connector.Connection, data: bytes, head_s: float, deadline_s: float
+    ) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+        """Write a request, read the head of its answer."""
+        protocol = connection.protocol
+        assert protocol is not None
+        protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+        try:
+            with self._deadlines.until(min(deadline_s, self._deadlines.loop.time() + head_s)):
+                if protocol.transport is None:
+                    raise aiohttp.ServerDisconnectedError
+                protocol.transport.write(data)
+                for _ in range(MOST_INTERIM_ANSWERS):
+                    message, body = await protocol.read()
+                    if message.code >= 200 or message.code == 101:
+                        return message, body
+            raise UpstreamProtocolError("The provider sends one interim answer after another.")
+        except TimeoutError as error:
+            raise UpstreamTimeout(
+                f"The provider did not begin its answer within {head_s:g} s.", progress=Progress.AMBIGUOUS
+            ) from error
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            raise translate(error) from error
 
 
 class AiohttpResponse:
     """A response whose body is read piece by piece, each within the idle time and all within the deadline."""
 
-    __slots__ = ("_deadline_s", "_deadlines", "_idle_s", "_response", "headers", "status")
+    __slots__ = ("_body", "_connection", "_deadline_s", "_deadlines", "_idle_s", "_pool", "headers", "status")
 
     def __init__(
-        self, response: aiohttp.ClientResponse, deadlines: Deadlines, idle_s: float, deadline_s: float
+        self,
+        message: RawResponseMessage,
+        body: aiohttp.StreamReader,
+        connection: aiohttp.connector.Connection,
+        pool: Pool,
+        deadlines: Deadlines,
+        idle_s: float,
+        deadline_s: float,
     ) -> None:
-        self._response = response
+        self.status = message.code
+        self.headers: Mapping[str, str] = message.headers
+        self._body = body
+        self._connection = connection
+        self._pool = pool
         self._deadlines = deadlines
         self._idle_s = idle_s
         self._deadline_s = deadline_s
-        self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
 
     async def read(self) -> bytes:
-        content = self._response.content
+        body = self._body
         try:
             # What is here already needs no timer, and most of the time something is.
-            if data := content.read_nowait():
+            if data := body.read_nowait():
                 return data
-            if content.at_eof():
+            if body.at_eof():
                 return b""
-            now_s = self._deadlines.loop.time()
-            with self._deadlines.until(min(self._deadline_s, now_s + self._idle_s)):
-                return await content.readany()
+            with self._deadlines.until(min(self._deadline_s, self._deadlines.loop.time() + self._idle_s)):
+                return await body.readany()
         except TimeoutError as error:
             raise UpstreamTimeout(
-                "The provider stopped answering in the middle.", progress=Progress.HEADERS_ONLY, detail=str(error)
+                "The provider stopped answering in the middle.", progress=Progress.HEADERS_ONLY
             ) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             raise translate(error, Progress.HEADERS_ONLY) from error
 
     async def finish(self) -> None:
         try:
             async with asyncio.timeout(LAST_BYTES_S):
-                while await self._response.content.readany():
+                while await self._body.readany():
                     pass
-        except (TimeoutError, aiohttp.ClientError, OSError):
+        except (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError):
             pass
-        self.close()
+        await self.close()
 
-    def close(self) -> None:
-        if self._response.content.is_eof():
-            self._response.release()
+    async def close(self) -> None:
+        if self._body.is_eof():
+            self._connection.release()  # which closes it, if it can't be used again
         else:
-            self._response.close()
+            self._connection.close()
+        await self._pool.give_back()
 
 
-@lru_cache(maxsize=1024)
-def _url(text: str) -> URL:
-    return URL(text, encoded=True)
-
-
-def timed_out(error: TimeoutError, head_s: float) -> UpstreamError:
-    """A timeout before the head: while connecting nothing was sent, afterwards it may have been served."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return UpstreamTimeout("The provider did not accept a connection in time.", progress=Progress.NEVER_SENT)
-    return UpstreamTimeout(f"The provider did not begin its answer within {head_s:g} s.", progress=Progress.AMBIGUOUS)
+def _pool_key(provider: Provider) -> tuple[str, str, float]:
+    return (provider.name, provider.base_url, provider.connect_s)
 
 
 def translate(error: Exception, progress: Progress = Progress.AMBIGUOUS) -> UpstreamError:
@@ -204,7 +277,7 @@ def translate(error: Exception, progress: Progress = Progress.AMBIGUOUS) -> Upst
             return UpstreamUnreachable("The provider can't be reached.", detail=detail)
         case aiohttp.ClientPayloadError():
             return StreamTruncated("The provider's answer broke off in the middle.", detail=detail)
-        case aiohttp.ClientResponseError():
+        case aiohttp.ClientResponseError() | HttpProcessingError():
             return UpstreamProtocolError("The provider's answer is not valid HTTP.", detail=detail)
         case aiohttp.InvalidURL():
             return UpstreamUnreachable("The provider's base_url is not a valid URL.", detail=detail)

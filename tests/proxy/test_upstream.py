@@ -60,7 +60,7 @@ async def ask(transport: AiohttpTransport, url: str, **timeouts: float) -> bytes
             body += data
         return body
     finally:
-        response.close()
+        await response.close()
 
 
 async def test_what_is_sent_is_ours_alone(transport: AiohttpTransport, scripted: Start) -> None:
