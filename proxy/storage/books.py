@@ -89,7 +89,7 @@ class Books:
         record: the store's key that asks.
         """
         if request_id in self._open:
-            return self._open[request_id].amount
+            return self._join(self._open[request_id], amount, windows)
         if self._careful:
             over = self._cursor.execute(self._sql.hold_amount, (request_id,)).fetchone()
             if over is not None:
@@ -129,6 +129,28 @@ class Books:
             self._legs[hold_id, spending.id] = None
         self._changed_spendings.update(held.spendings)
         return granted
+
+    def _join(self, held: Held, amount: int, windows: Sequence[Window]) -> int | RequestError:
+        """A request that holds already is to hold in these windows too, and the larger of both amounts in all.
+
+        Asking again for the same changes nothing.
+        """
+        whole = max(held.amount, amount)
+        more: dict[Spending, int] = dict.fromkeys(held.spendings, whole - held.amount)
+        for window in windows:
+            spending = self._spending(window)
+            needed = more.setdefault(spending, whole)
+            left = window.limit_nanousd + spending.credit - spending.posted - spending.pending
+            if left < needed:
+                return refusal(window, spending.end_s, window.limit_nanousd + spending.credit, left, whole)
+        for spending, needed in more.items():
+            spending.pending += needed
+            if spending not in held.spendings:
+                self._legs[held.id, spending.id] = None
+        held.amount, held.spendings = whole, tuple(more)
+        self._changed_holds[held.id] = held
+        self._changed_spendings.update(more)
+        return whole
 
     def mark(self, request_id: str, charge: Charge | None) -> None:
         """The request goes to a provider or, with a charge, has come to so much."""

@@ -118,6 +118,7 @@ class Ledger(Protocol):
     ) -> Reservation:
         """Hold the amount in every window or in none.
 
+        A request has one hold: asking again for it adds these windows, and the larger amount stands in all of them.
         With `floor_nanousd`, what is short is met by the most that fits, if that is at least the floor.
         Raises: BudgetExhausted (param: the window's), WalletEmpty, Unauthenticated (the subject's key is revoked or has
         expired), LedgerUnavailable.

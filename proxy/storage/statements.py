@@ -111,7 +111,7 @@ def _unless_there(insert: Insert) -> Insert:
 
 def _hold(insert: Insert) -> Insert:
     """A hold leaves the state "open" once: what is over stays as it is."""
-    changing = ("state", "dispatched", "checkpoint", "checkpoint_input", "checkpoint_output", "posted")
+    changing = ("state", "amount", "dispatched", "checkpoint", "checkpoint_input", "checkpoint_output", "posted")
     return insert.on_conflict_do_update(
         index_elements=["id"],
         set_={name: insert.excluded[name] for name in changing},

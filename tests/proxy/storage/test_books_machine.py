@@ -82,8 +82,17 @@ class BooksMachine(RuleBasedStateMachine):
         windows = [window(limit, scope) for scope, limit in limits.items()]
         answer = self.do(Reserve(None, request, amount, windows, floor, SUBJECT))
         known = self.holds.get(request)
-        if known is not None and known.state != "void":
+        if known is not None and known.state == "over":
             assert answer == known.amount
+            return
+        if known is not None and known.state == "open":
+            whole = max(known.amount, amount)
+            needed = {scope: whole - (known.amount if scope in known.scopes else 0) for scope in limits}
+            if all(self.room(scope, limit) >= needed[scope] for scope, limit in limits.items()):
+                assert answer == whole
+                known.amount, known.scopes = whole, known.scopes | frozenset(limits)
+            else:
+                assert isinstance(answer, BudgetExhausted)
             return
         granted = min(amount, *(self.room(scope, limit) for scope, limit in limits.items()))
         if granted == amount or (floor is not None and granted >= floor):

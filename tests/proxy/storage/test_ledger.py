@@ -104,6 +104,32 @@ async def test_saying_it_again_changes_nothing(store: Store) -> None:
     assert await store.reports.verify() == []
 
 
+async def test_a_second_plugin_adds_its_windows_to_the_requests_one_hold(store: Store) -> None:
+    theirs = window(70, "team:a", param="team.daily")
+    first = await store.ledger.reserve("a", 60, [window(100)])
+    second = await store.ledger.reserve("a", 70, [window(100), theirs])
+    assert second.amount_nanousd == 70
+    with pytest.raises(BudgetExhausted):
+        await store.ledger.reserve("b", 31, [window(100)])
+    with pytest.raises(BudgetExhausted) as refused:
+        await store.ledger.reserve("b", 1, [theirs])
+    assert refused.value.param == "team.daily"
+    await store.ledger.commit([first.settle(charge(50)), second.settle(charge(50))], row("a", 50))
+    await store.ledger.reserve("b", 20, [window(100), theirs])
+    with pytest.raises(BudgetExhausted):
+        await store.ledger.reserve("c", 1, [theirs])
+    assert await store.reports.verify() == []
+
+
+async def test_a_second_plugins_window_that_is_full_refuses_and_leaves_the_hold(store: Store) -> None:
+    first = await store.ledger.reserve("a", 60, [window(100)])
+    with pytest.raises(BudgetExhausted):
+        await store.ledger.reserve("a", 60, [window(0, "team:a")])
+    await store.ledger.commit([first.void()], None)
+    await store.ledger.reserve("b", 100, [window(100)])
+    assert await store.reports.verify() == []
+
+
 async def test_a_hold_that_was_given_back_may_be_made_anew(store: Store) -> None:
     first = await store.ledger.reserve("a", 60, [window(100)])
     await store.ledger.commit([first.void()], None)
