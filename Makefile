@@ -12,7 +12,7 @@ INSTALLED_TEST := $(VENV)/.installed-test
 NODE_SDK := tests/node/node_modules/.package-lock.json
 PYTEST := $(BIN)/python -m pytest $(if $(filter true,$(CI)),-p tests.no_skips)
 
-.PHONY: run test test-long bench schema docs constraints clean system-tools node-sdk
+.PHONY: run test test-long bench bench-usage schema docs constraints clean system-tools node-sdk
 
 run: $(INSTALLED)
 	@$(BIN)/paifang serve $(ARGS)
@@ -31,6 +31,9 @@ test-long: $(INSTALLED_TEST) system-tools node-sdk
 
 bench: $(INSTALLED)
 	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-usage: $(INSTALLED)
+	@$(BIN)/python benchmarks/usage.py $(ARGS)
 
 schema: $(INSTALLED)
 	@$(BIN)/paifang schema > gateway.schema.json.new

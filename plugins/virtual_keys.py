@@ -33,14 +33,12 @@ def _presented(ctx: RequestContext) -> str | None:
 
     Raises: Unauthenticated if there are two that differ, or a header that holds no key.
     """
-    keys = set()
-    scheme, _, token = ctx.headers.get("authorization", "").partition(" ")
-    if scheme:
+    keys = {key for key in map(str.strip, ctx.headers.getall("x-api-key", ())) if key}
+    for value in ctx.headers.getall("authorization", ()):
+        scheme, _, token = value.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated("The Authorization header must be `Bearer` and a key.")
         keys.add(token.strip())
-    if other := ctx.headers.get("x-api-key", "").strip():
-        keys.add(other)
     if len(keys) > 1:
-        raise Unauthenticated("Authorization and x-api-key hold two different keys; send one.")
+        raise Unauthenticated("Authorization and x-api-key hold different keys; send one.")
     return keys.pop() if keys else None

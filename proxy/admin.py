@@ -1,4 +1,4 @@
-"""The admin API: keys, models, routes, plugins, usage, the ledger, and what would happen to a request.
+"""The admin API: keys, models, routes, plugins, and what would happen to a request; with wallets and reports beside it.
 
 Served on the control socket, whose file mode says who may, and over TCP to whoever has `admin.token`.
 """
@@ -6,33 +6,29 @@ Served on the control socket, whose file mode says who may, and over TCP to whoe
 from __future__ import annotations
 
 import asyncio
-import hmac
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, StrictStr
 
+from proxy.admincalls import Answer, body_of, json_handler
+from proxy.adminreports import ReportEndpoints
+from proxy.adminwallets import WalletEndpoints
 from proxy.banner import example, reachable
-from proxy.endpoints.http import read_json
-from proxy.errors import BadRequest, ConfigError, Unauthenticated
+from proxy.errors import BadRequest, ConfigError
 from proxy.explain import Explainer, find_key, price_line
-from proxy.jsontext import JsonError, dumps, loads
 from proxy.keyforms import KeyChanges, KeyForm, changes_of, check_fits, key_body, read_form, record_of
 from proxy.secret import Secret
-from proxy.server import Handler, Route
+from proxy.server import Route
+from proxy.spanquery import SECOND_NS, iso
 from proxy.storage.keys import KeyRecord, digest_of, new_key
-from proxy.usagequery import SECOND_NS, usage_body, usage_query
 
 if TYPE_CHECKING:
     from proxy.gateway import Gateway
-
-MAX_BODY_BYTES = 20_971_520
-Answer = Callable[[web.Request], Awaitable[Mapping[str, Any]]]
 
 
 class ExplainForm(BaseModel):
@@ -51,6 +47,7 @@ class AdminEndpoints:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._explainer = Explainer(gateway.app, gateway.pipeline, gateway.transport)
+        self._wallets = WalletEndpoints(gateway)
 
     def routes(self, token: Secret | None) -> list[Route]:
         """token: None on the control socket, where nobody else gets in."""
@@ -64,12 +61,11 @@ class AdminEndpoints:
             ("GET", "models", self.models),
             ("GET", "routes", self.list_routes),
             ("GET", "plugins", self.plugins),
-            ("GET", "usage", self.usage),
-            ("GET", "ledger/verify", self.verify),
             ("POST", "explain", self.explain),
             ("POST", "reload", self.reload),
         ]
-        return [Route(method, f"/admin/v1/{path}", _json(answer, token)) for method, path, answer in answers]
+        answers += self._wallets.answers() + ReportEndpoints(self._gateway).answers()
+        return [Route(method, f"/admin/v1/{path}", json_handler(answer, token)) for method, path, answer in answers]
 
     async def status(self, request: web.Request) -> Mapping[str, Any]:
         gateway = self._gateway
@@ -77,7 +73,7 @@ class AdminEndpoints:
             "pid": os.getpid(),
             "version": gateway.app.version,
             "address": gateway.address,
-            "started_at": _iso(gateway.started_ns),
+            "started_at": iso(gateway.started_ns // SECOND_NS),
             "problem": gateway.not_ready(),
         }
 
@@ -88,7 +84,7 @@ class AdminEndpoints:
         return self._body(self._find(request))
 
     async def create_key(self, request: web.Request) -> Mapping[str, Any]:
-        form = read_form(KeyForm, await _body_of(request))
+        form = read_form(KeyForm, await body_of(request))
         record, secret = await self.make_key(form)
         server, listening = self._gateway.snapshot.config.server, urlsplit(self._gateway.address)
         address = reachable(listening.hostname or server.host, listening.port or server.port)
@@ -107,17 +103,17 @@ class AdminEndpoints:
             raise BadRequest("The key would have expired already.", param="expires_at")
         if any(key.name == record.name for key in self._gateway.snapshot.config.keys):
             raise BadRequest(f"gateway.yaml has a key named {record.name!r}; take another name.", param="name")
-        check_fits(record, self._gateway.snapshot, self._gateway.registry)
+        await self._check_fits(record)
         await self._gateway.app.keys.create(record)
         return record, key
 
     async def update_key(self, request: web.Request) -> Mapping[str, Any]:
         record = self._stored(request)
-        form = read_form(KeyChanges, await _body_of(request))
+        form = read_form(KeyChanges, await body_of(request))
         changes = await asyncio.to_thread(changes_of, form, record)
         if not changes:
             raise BadRequest("Nothing to change was named.")
-        check_fits(replace(record, **changes), self._gateway.snapshot, self._gateway.registry)
+        await self._check_fits(replace(record, **changes))
         return self._body(await self._gateway.app.keys.update(record.name, changes))
 
     async def revoke_key(self, request: web.Request) -> Mapping[str, Any]:
@@ -166,24 +162,12 @@ class AdminEndpoints:
 
     async def plugins(self, request: web.Request) -> Mapping[str, Any]:
         registry = self._gateway.registry
-        listed = [
-            {"name": name, "listed": True, "hooks": sorted(registry.plugin_hooks(name))} for name in registry.names
-        ]
-        off = [
-            {"name": name, "listed": False, "hooks": []} for name in registry.plugin_names() if name not in registry.names
-        ]
+        listed = [{"name": name, "listed": True, "hooks": sorted(registry.plugin_hooks(name))} for name in registry.names]
+        off = [{"name": name, "listed": False, "hooks": []} for name in registry.plugin_names() if name not in registry.names]
         return {"plugins": listed + off}
 
-    async def usage(self, request: web.Request) -> Mapping[str, Any]:
-        query = await asyncio.to_thread(usage_query, request.query, self._now_s())
-        span_ns = (query.since_s * SECOND_NS, query.until_s * SECOND_NS)
-        return usage_body(query, await self._gateway.store.reports.usage(query.by, *span_ns, query.timezone))
-
-    async def verify(self, request: web.Request) -> Mapping[str, Any]:
-        return {"problems": await self._gateway.store.reports.verify()}
-
     async def explain(self, request: web.Request) -> Mapping[str, Any]:
-        form = read_form(ExplainForm, await _body_of(request))
+        form = read_form(ExplainForm, await body_of(request))
         return asdict(await self._explainer.explain(form.model, form.key, form.body))
 
     async def reload(self, request: web.Request) -> Mapping[str, Any]:
@@ -192,6 +176,10 @@ class AdminEndpoints:
         except ConfigError as error:
             raise BadRequest(f"gateway.yaml was refused, the old one goes on: {error}", code="invalid_config") from None
         return {"status": "ok"}
+
+    async def _check_fits(self, record: KeyRecord) -> None:
+        wallets = () if record.wallet is None else await self._wallets.names()
+        check_fits(record, self._gateway.snapshot, self._gateway.registry, wallets)
 
     def _records(self) -> list[KeyRecord]:
         return [*self._gateway.snapshot.static_keys.values(), *self._gateway.app.keys.list()]
@@ -212,33 +200,3 @@ class AdminEndpoints:
 
     def _now_s(self) -> int:
         return self._gateway.app.clock.now_ns() // SECOND_NS
-
-
-def _json(answer: Answer, token: Secret | None) -> Handler:
-    async def handler(request: web.Request) -> web.StreamResponse:
-        if token is not None:
-            _check_token(request, token)
-        body = await answer(request)
-        return web.Response(
-            body=dumps(body), content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-store"}
-        )
-
-    return handler
-
-
-def _check_token(request: web.Request, token: Secret) -> None:
-    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    expected = token.reveal().encode()
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected):
-        raise Unauthenticated("The admin API needs `Authorization: Bearer` and admin.token of gateway.yaml.")
-
-
-async def _body_of(request: web.Request) -> Any:
-    try:
-        return loads(await read_json(request, MAX_BODY_BYTES))
-    except JsonError as error:
-        raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
-
-
-def _iso(unix_ns: int) -> str:
-    return datetime.fromtimestamp(unix_ns // SECOND_NS, UTC).isoformat().replace("+00:00", "Z")

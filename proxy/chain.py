@@ -2,11 +2,13 @@
 
 pluggy keeps the order but cannot await, so the calls are ours: one after another, `def` and `async def` alike. The list of
 calls is frozen at start and reload, with every plugin's own section of gateway.yaml bound to its `config` argument.
-A plugin that raises anything but a GatewayError fails the request, named: guards fail closed.
+A plugin that raises anything but a GatewayError, or makes the request wait too long, fails it, named: guards fail closed.
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,8 +17,12 @@ from typing import Any
 import pluggy
 
 from proxy.context import RequestContext
+from proxy.deadlines import Deadlines
 from proxy.errors import GatewayError, PluginFault
 from proxy.hookspecs import STAGE_OF_HOOK
+
+HOOK_S = 30
+"""How long a hook may wait for something."""
 
 Report = Callable[[str, str, BaseException], None]
 """Told (plugin, hook, error) of every fault."""
@@ -40,13 +46,23 @@ class Chain:
     def __init__(self, plugins: pluggy.PluginManager, sections: Mapping[str, Any], report: Report) -> None:
         """sections: {plugin name: its section of gateway.yaml}."""
         self._report = report
+        self._deadlines = Deadlines()
         self._calls: dict[str, tuple[Call, ...]] = {}
         for hook in STAGE_OF_HOOK:
             impls = reversed(getattr(plugins.hook, hook).get_hookimpls())
             self._calls[hook] = tuple(_bind(impl, sections.get(impl.plugin_name, {})) for impl in impls)
+        self._waiting = {
+            hook
+            for hook, calls in self._calls.items()
+            if any(inspect.iscoroutinefunction(call.function) for call in calls)
+        }
 
     def has(self, hook: str) -> bool:
         return bool(self._calls[hook])
+
+    def waits(self, hook: str) -> bool:
+        """Whether some plugin's hook is an `async def`."""
+        return hook in self._waiting
 
     def plugins(self, hook: str) -> tuple[str, ...]:
         """Who has this hook, in the order they are called."""
@@ -71,7 +87,10 @@ class Chain:
         for call in self._calls[hook]:
             answer = self._call(hook, call, ctx, {})
             if answer is not None and hasattr(answer, "__await__"):
-                await self._awaited(hook, call, ctx, answer)
+                answer = await self._awaited(hook, call, ctx, answer)
+            if answer is not None:
+                # Whoever answers False means to refuse; to let that pass would be to fail open.
+                raise self._junk(hook, call, answer, "nothing, or an error raised,")
 
     async def holds(self, ctx: RequestContext, taken: list[Any]) -> None:
         """Append every plugin's Hold to `taken`, which tells the caller what to void if one of them refuses."""
@@ -128,16 +147,23 @@ class Chain:
     async def _awaited(self, hook: str, call: Call, ctx: RequestContext, answer: Any) -> Any:
         started_ns = time.perf_counter_ns()
         try:
-            return await answer
+            with self._deadlines.until(self._deadlines.loop.time() + HOOK_S):
+                return await answer
         except GatewayError:
             raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancels this request: the plugin awaited something that was cancelled.
+            raise self._failed(hook, call, error) from error
         except Exception as error:
             raise self._failed(hook, call, error) from error
         finally:
             # Making the coroutine was timed as a call of its own; this is where it ran.
             ctx.timeline.hooks_ns[-1] = (call.plugin, hook, time.perf_counter_ns() - started_ns)
 
-    def _failed(self, hook: str, call: Call, error: Exception) -> PluginFault:
+    def _failed(self, hook: str, call: Call, error: BaseException) -> PluginFault:
         self._report(call.plugin, hook, error)
         return _fault(call.plugin, f"failed in {hook}")
 

@@ -37,7 +37,7 @@ class ChatRequest:
 
     def with_body(self, body: Mapping[str, Any], body_bytes: int) -> Self:
         """The same request with another body, as a plugin transformed it."""
-        return replace(self, body=body, body_bytes=body_bytes)
+        return replace(self, body=body, body_bytes=body_bytes, n=body.get("n", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,7 +48,7 @@ class StoreConfig(Section):
 
     url: Text = Field(
         "sqlite:///paifang.db",
-        description="sqlite:///file, relative to this file, or postgresql://user:password@host/database.",
+        description="sqlite:///file, relative to this file.",
         repr=False,
     )
     durability: Literal["power", "process"] = Field(
@@ -59,8 +59,8 @@ class StoreConfig(Section):
     @field_validator("url")
     @classmethod
     def _known_store(cls, value: str) -> str:
-        if not re.match(r"sqlite:///.|postgresql://.", value):
-            raise wrong("found no store of that kind, expected sqlite:///file or postgresql://user:password@host/db")
+        if not re.match(r"sqlite:///.", value):
+            raise wrong("found no store that this version knows, expected sqlite:///file")
         return value
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from proxy.chat import ChatRequest, Usage
 
 if TYPE_CHECKING:
+    from multidict import CIMultiDict, CIMultiDictProxy
     from pydantic import BaseModel
 
     from proxy.errors import GatewayError
@@ -203,8 +204,8 @@ class RequestContext:
     received_ns: int
     """Unix time in nanoseconds."""
     client_ip: str = ""
-    headers: Mapping[str, str]
-    """The client's headers; keys are case-insensitive."""
+    headers: CIMultiDictProxy[str] | CIMultiDict[str]
+    """The client's headers; names are case-insensitive, and `getall` tells of those that came twice."""
     endpoint: str = "/v1/chat/completions"
     principal: Principal | None = None
     chat: ChatRequest | None = None

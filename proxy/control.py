@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from proxy.boot import load, store_url
-from proxy.config import Config
+from proxy.boot import store_url
+from proxy.configfile import parse
+from proxy.configsections import StoreConfig
 from proxy.storage.sqlite import OwnerError
 
 if TYPE_CHECKING:
@@ -64,13 +65,13 @@ class Caller:
         return answer
 
 
-def control_socket(file: Path, config: Config) -> Path:
-    """Where a gateway on this configuration listens for commands.
+def control_socket(file: Path, store: str) -> Path:
+    """Where a gateway on this file and with this `store.url` listens for commands.
 
     Beside the SQLite file or, with another store, beside gateway.yaml; where that path is too long for a socket, in a
     folder of this user's alone under the temporary one. Raises: ControlError: that folder is not this user's alone.
     """
-    url = store_url(config.store.url, file)
+    url = store_url(store, file)
     in_file = url.startswith("sqlite:///") and ":memory:" not in url
     owner = Path(url.removeprefix("sqlite:///")) if in_file else file
     path = Path(f"{owner.resolve()}.sock")
@@ -78,6 +79,13 @@ def control_socket(file: Path, config: Config) -> Path:
         return path
     folder = _private_folder(Path(tempfile.gettempdir()) / f"paifang-{os.getuid()}")
     return folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.sock"
+
+
+def _socket_of(file: Path, environ: Mapping[str, str]) -> Path:
+    """The control socket, also while the file is broken: it takes its store's place alone. Raises: ConfigError."""
+    section = parse(file, environ).data.get("store")
+    url = section.get("url") if isinstance(section, dict) else None
+    return control_socket(file, url if isinstance(url, str) else StoreConfig().url)
 
 
 def _private_folder(folder: Path) -> Path:
@@ -115,8 +123,7 @@ async def connect(file: Path, environ: Mapping[str, str]) -> AsyncIterator[Calle
 
     Raises: ConfigError, StoreError, ControlError.
     """
-    loaded = await asyncio.to_thread(load, file, environ)
-    path = await asyncio.to_thread(control_socket, file, loaded.config)
+    path = await asyncio.to_thread(_socket_of, file, environ)
     gateway = await _open_unless_running(path, file, environ)
     if gateway is None:
         async with at(path) as caller:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from proxy.chat import ChatRequest, Part, ReasoningDelta, TextDelta, ToolCallDelta, Usage
+from proxy.chat import (
+    FINISH_REASONS,
+    ChatRequest,
+    Extra,
+    Finish,
+    Part,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
 from proxy.jsontext import dumps
 
 
@@ -17,13 +28,16 @@ def tokens_in(text: str) -> int:
 class Tally:
     """What has been received of an answer so far: the evidence that a charge stands on."""
 
-    __slots__ = ("output_tokens", "reasoning_tokens")
+    __slots__ = ("finished", "output_tokens", "reasoning_tokens")
 
     def __init__(self) -> None:
         self.output_tokens = 0
         self.reasoning_tokens = 0
+        self.finished = False
+        """A choice has come to its end."""
 
     def add(self, part: Part) -> None:
+        """Raises: TypeError, ValueError: it is no Part."""
         if type(part) is TextDelta:
             self.output_tokens += tokens_in(part.text)
         elif type(part) is ReasoningDelta:
@@ -32,6 +46,12 @@ class Tally:
             self.reasoning_tokens += count
         elif type(part) is ToolCallDelta:
             self.output_tokens += tokens_in(part.arguments) + tokens_in(part.name or "")
+        elif type(part) is Finish:
+            if part.reason not in FINISH_REASONS:
+                raise ValueError(f"{part.reason!r} is no finish reason of OpenAI's")
+            self.finished = True
+        elif not isinstance(part, (Started, Extra)):
+            raise TypeError(f"an adapter answered with {type(part).__name__}, which is no ChatEvent")
 
     def usage(self, chat: ChatRequest) -> Usage:
         """The estimate: the prompt's text and all that was received."""

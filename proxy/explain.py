@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from multidict import CIMultiDict
 
 from proxy import planning
 from proxy.adapter import Send
@@ -67,7 +68,7 @@ class Explainer:
         record = None if key is None else find_key(snapshot, self._app, key)
         answer = Explanation(model=model, attempts=snapshot.config.defaults.retry.attempts)
         ctx = RequestContext(
-            request_id="req_explain", snapshot=snapshot, received_ns=self._app.clock.now_ns(), headers={}
+            request_id="req_explain", snapshot=snapshot, received_ns=self._app.clock.now_ns(), headers=CIMultiDict()
         )
         stage = "auth"
         try:
@@ -128,12 +129,19 @@ def find_key(snapshot: Snapshot, app: App, name: str) -> KeyRecord:
 
 
 def price_line(price: Price) -> str:
-    """For lists: "USD 0.70 in, 2.80 out per 1M tokens"."""
+    """For lists: "USD 0.70 in, 2.80 out per 1M tokens", with every tier, and the exchange rate of another currency."""
     if price.free:
         return "free"
     per_million = price.per_million()
-    tiers = "; dearer when longer" if "tiers" in per_million else ""
-    return f"{per_million['currency']} {per_million['input']} in, {per_million['output']} out per 1M tokens{tiers}"
+    tiers = [f"{tier['input']} in, {tier['output']} out{_up_to(tier)}" for tier in per_million.get("tiers", (per_million,))]
+    rate = per_million.get("exchange_rate")
+    at = f", at {rate['usd']} USD/{price.currency} of {rate['date']}" if rate else ""
+    return f"{price.currency} {'; '.join(tiers)} per 1M tokens{at}"
+
+
+def _up_to(tier: Mapping[str, Any]) -> str:
+    ends = [f"{tier[f'up_to_{side}_tokens']:,} {side}" for side in ("input", "output") if tier.get(f"up_to_{side}_tokens")]
+    return f" up to {' and '.join(ends)}" if ends else ""
 
 
 def _step(answer: Explanation, ctx: RequestContext, stage: str, hook: str, result: str) -> None:

@@ -117,9 +117,9 @@ class Gateway:
         if not await self.pipeline.drain(self.snapshot.config.server.drain_timeout_s):
             self.pipeline.shut_down()
             await self.pipeline.drain(SHUTDOWN_GRACE_S)
-        await self.tail.drain(SHUTDOWN_GRACE_S)
         for runner in self._runners:
             await runner.cleanup()
+        await self.tail.drain(SHUTDOWN_GRACE_S)  # also what the runners' end has interrupted
         await self._call_plugins(self._loaded, "shutdown", self.registry.names)
         await self.transport.close()
         await self.store.close()
@@ -132,13 +132,14 @@ class Gateway:
                 loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry)
                 _refuse_restart(before, loaded)
                 snapshot = compile_loaded(loaded)
-            except ConfigError as error:
+                added = loaded.registry.new_beside(self.registry)
+                await self._call_plugins(loaded, "startup", added)
+            except Exception as error:
                 self.app.reloads.outcomes["failed"] += 1
-                log.error("gateway.yaml was refused, the old one goes on", problems=str(error))
+                if isinstance(error, ConfigError):
+                    log.error("gateway.yaml was refused, the old one goes on", problems=str(error))
                 raise
-            added = loaded.registry.new_beside(self.registry)
             removed = self.registry.new_beside(loaded.registry)
-            await self._call_plugins(loaded, "startup", added)
             self._loaded, self.registry, self.snapshot = loaded, loaded.registry, snapshot
             await self.transport.keep(snapshot.providers)
             await self._call_plugins(before, "shutdown", removed)
@@ -180,13 +181,21 @@ class Gateway:
         return runner
 
     async def _call_plugins(self, loaded: Loaded, hook: str, names: Collection[str]) -> None:
+        """Call `startup` or `shutdown`. Raises: ConfigError: a plugin failed to start; one that fails to stop is logged."""
         caller: Callable[..., Any] = getattr(loaded.registry.manager.hook, hook)
         for impl in reversed(caller.get_hookimpls()):  # type: ignore[attr-defined]
-            if impl.plugin_name in names:
-                arguments = {"app": self.app, "config": loaded.sections[impl.plugin_name]}
+            if impl.plugin_name not in names:
+                continue
+            arguments = {"app": self.app, "config": loaded.sections[impl.plugin_name]}
+            try:
                 answer = impl.function(**{name: arguments[name] for name in impl.argnames})
                 if inspect.isawaitable(answer):
                     await answer
+            except Exception as error:
+                log.error("plugin failed", plugin=impl.plugin_name, hook=hook, exc_info=error)
+                if hook == "startup":
+                    told = f"plugin {impl.plugin_name!r} failed in startup: {type(error).__name__}: {error}"
+                    raise ConfigError(self.file.name, [Problem("plugins", told)]) from error
 
 
 def _refuse_restart(before: Loaded, after: Loaded) -> None:

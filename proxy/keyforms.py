@@ -144,8 +144,10 @@ def changes_of(form: KeyChanges, record: KeyRecord) -> dict[str, Any]:
     return changes
 
 
-def check_fits(record: KeyRecord, snapshot: Snapshot, registry: Registry) -> None:
-    """Raises: BadRequest: the key names what gateway.yaml doesn't have, or has a limit that no plugin enforces."""
+def check_fits(record: KeyRecord, snapshot: Snapshot, registry: Registry, wallets: Iterable[str]) -> None:
+    """wallets: those a key may draw on. Raises: BadRequest: the key names what isn't there, or has a limit that no plugin
+    enforces.
+    """
     families = {entry.family for entry in snapshot.models.values()}
     _all_known("families", record.families or (), families, "family of gateway.yaml's models")
     _all_known("budget.families", record.family_budgets, families, "family of gateway.yaml's models")
@@ -155,7 +157,7 @@ def check_fits(record: KeyRecord, snapshot: Snapshot, registry: Registry) -> Non
             raise BadRequest(f"{model!r} is an alias: name the model itself, {own!r}.", param="models")
     _all_known("models", record.models or (), snapshot.models, "model of gateway.yaml")
     if record.wallet is not None:
-        _all_known("wallet", (record.wallet,), snapshot.config.wallets, "wallet of gateway.yaml")
+        _all_known("wallet", (record.wallet,), wallets, "wallet")
     asked = {
         "families": record.families,
         "models": record.models,

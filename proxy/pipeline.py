@@ -13,8 +13,9 @@ from typing import TypeVar
 import structlog
 
 from proxy import planning, settlement
-from proxy.adapter import Emit, Exchange, Send, Wait
+from proxy.adapter import Done, Emit, Exchange, Send, Wait
 from proxy.app import App
+from proxy.bound import cost_bound
 from proxy.chat import (
     Answer,
     ChatEvent,
@@ -33,9 +34,11 @@ from proxy.errors import (
     Draining,
     GatewayError,
     GatewayFault,
+    PluginFault,
     Progress,
     Remedy,
     RequestError,
+    StreamTruncated,
     Unauthenticated,
     UpstreamError,
     UpstreamTimeout,
@@ -155,7 +158,7 @@ class Pipeline:
         story.enter("routing")
         targets = await planning.order(story.ctx)
         story.enter("adapter")
-        await self._try_routes(story, targets)
+        await self._try_routes(story, targets, reply_to)
         story.enter("metering")
         await settlement.settle(story, self._app.ledger)
         story.enter("")
@@ -175,13 +178,13 @@ class Pipeline:
         await planning.admit(story.ctx, chat, entry, self.turn(entry.name))
         self._turns[entry.name] = story.ctx.turn + 1
 
-    async def _try_routes(self, story: Story, targets: Sequence[Target]) -> None:
+    async def _try_routes(self, story: Story, targets: Sequence[Target], reply_to: ReplyTo) -> None:
         """One route after another until one answers. Once the client has a byte there is no second route."""
         deadline_s = asyncio.get_running_loop().time() + targets[0].timeouts.total_s
         allowed = targets[: story.ctx.snapshot.config.defaults.retry.attempts]
-        for target in allowed:
+        for number, target in enumerate(allowed, 1):
             try:
-                return await self._attempt(story, target, deadline_s)
+                return await self._attempt(story, _as_held(story.ctx, target), deadline_s)
             except UpstreamError as error:
                 log.warning(
                     "attempt failed",
@@ -191,9 +194,11 @@ class Pipeline:
                     upstream=error.upstream,
                     detail=error.detail,
                 )
-                begun = story.reply.response is not None
-                if begun or target is allowed[-1] or not _another_may_answer(error):
+                too_late = story.reply.response is not None or story.reply.deaf
+                if too_late or number == len(allowed) or not _another_may_answer(error):
                     raise
+                # What this route said must not get into the next one's answer.
+                story.reply = reply_to(story.asked)
 
     async def _attempt(self, story: Story, target: Target, deadline_s: float) -> None:
         started_ns = self._app.clock.monotonic_ns()
@@ -211,6 +216,11 @@ class Pipeline:
         except (ClientGone, asyncio.CancelledError):
             outcome = "client_gone" if story.end == "complete" else story.end
             raise
+        except Exception as error:
+            fault = PluginFault(f"The adapter {target.adapter!r} failed.", param=target.adapter)
+            outcome = fault.code
+            log.error("adapter failed", adapter=target.adapter, request_id=story.ctx.request_id, exc_info=error)
+            raise fault from error
         finally:
             first_token_ns = story.first_token_ns
             story.attempts.append(
@@ -240,12 +250,13 @@ class Pipeline:
         advance(story.ctx, chat=story.asked)
         changed = await planning.transformed(story.ctx, story.asked)
         advance(story.ctx, chat=changed)
-        if changed.body_bytes > story.held_bytes:
-            # A longer request may cost more than is held: hold anew before anything is sent.
+        if changed is not story.asked and _may_cost_more(story, changed):
+            # More than is held: hold anew before anything is sent.
             await settlement.void(story, self._app.ledger)
             await settlement.reserve(story, self._app.keys)
-            label = story.target.label if story.target else ""
-            story.target = next(target for target in story.ctx.candidates if target.label == label)
+            assert story.target is not None
+            story.target = _as_held(story.ctx, story.target)
+            advance(story.ctx, target=story.target)
 
     async def _converse(self, story: Story, exchange: Exchange, deadline_s: float) -> None:
         """Do what the exchange says until it is done, and pass on what it answers."""
@@ -272,8 +283,12 @@ class Pipeline:
                     await _waiting(story, _pause(seconds, story, deadline_s))
                 case Emit(events=events):
                     await self._pass_on(story, events)
-                case _:
+                case Done():
+                    if not story.tally.finished:
+                        raise StreamTruncated("The provider's answer has no end.")
                     return
+                case step:
+                    raise TypeError(f"next() answered {type(step).__name__}, which is no Step")
 
     async def _pass_on(self, story: Story, events: Sequence[ChatEvent]) -> None:
         if not events:
@@ -325,7 +340,13 @@ class Pipeline:
         story.told = True
         outcome = story.outcome()
         story.enter("")
-        await story.ctx.snapshot.chain.notify("observe", story.ctx, outcome=outcome)
+        chain = story.ctx.snapshot.chain
+        telling = chain.notify("observe", story.ctx, outcome=outcome)
+        if chain.waits("observe"):
+            # The client has its answer and may leave: what an observer awaits must not be cut off with it.
+            self._tail.spawn(telling)
+        else:
+            await telling
 
 
 def _interrupt(story: Story, end: str) -> None:
@@ -334,6 +355,18 @@ def _interrupt(story: Story, end: str) -> None:
         return
     story.end = "shutdown" if end == "shutdown" else "client_gone"
     story.task.cancel()
+
+
+def _as_held(ctx: RequestContext, target: Target) -> Target:
+    """The target with the output cap that the holds cover."""
+    return next(candidate for candidate in ctx.candidates if candidate.label == target.label)
+
+
+def _may_cost_more(story: Story, changed: ChatRequest) -> bool:
+    held, candidates = story.held, story.ctx.candidates
+    if held is None or changed.body_bytes > held.body_bytes:
+        return True
+    return cost_bound(changed, candidates) > cost_bound(held, candidates)
 
 
 def _another_may_answer(error: UpstreamError) -> bool:

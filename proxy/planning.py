@@ -46,9 +46,14 @@ async def order(ctx: RequestContext) -> Sequence[Target]:
 
 
 async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
-    """The request as plugins change it for `ctx.target`; the same object if none does."""
+    """The request as plugins change it for `ctx.target`; the same object if none does. Raises: PluginFault."""
     body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", chat.body, Mapping)
-    return chat if body is chat.body else chat.with_body(body, len(dumps(body)))
+    if body is chat.body:
+        return chat
+    changed = chat.with_body(body, len(dumps(body)))
+    if type(changed.n) is not int or changed.n < 1:
+        raise PluginFault("A plugin's `transform_request` answered with an `n` that is no number of choices.")
+    return changed
 
 
 @lru_cache(maxsize=4096)

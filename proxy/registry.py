@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -16,9 +16,13 @@ from pydantic import BaseModel
 from proxy import hookspecs
 from proxy.adapter import Adapter
 from proxy.config import PluginLoadError
+from proxy.credentials import SIGNERS
 
 BUILTIN_CHAIN = ("virtual_keys", "model_scope", "rate_limit", "budget", "routing", "metering", "metrics", "access_log")
 """What an absent `plugins:` list means, as far as installed."""
+
+Stamp = tuple[int, int, int] | None
+"""Modification time, size and inode of a file; None: there is none."""
 
 
 class Registry:
@@ -34,7 +38,8 @@ class Registry:
         self._entries = {**_installed("paifang.plugins")}
         listed = names if names is not None else [name for name in BUILTIN_CHAIN if name in self._entries]
         self._objects: dict[str, Any] = {}
-        self._stamps: dict[str, int] = {}
+        self.stamps: dict[Path, Stamp] = {}
+        """Of each plugin's file, as it was when it was loaded."""
         self._failures: dict[str, str] = {}
         for name in dict.fromkeys(listed):
             try:
@@ -79,12 +84,11 @@ class Registry:
 
     def _load(self, name: str, earlier: Registry | None) -> Any:
         if _is_file(name):
-            path = (self._folder / name).resolve()
-            stamp = path.stat().st_mtime_ns if path.is_file() else 0
-            self._stamps[name] = stamp
-            if earlier is not None and earlier._stamps.get(name) == stamp and name in earlier._objects:
+            path = self._folder / name
+            stamp = self.stamps[path] = stamp_of(path)
+            if earlier is not None and earlier.stamps.get(path) == stamp and name in earlier._objects:
                 return earlier._objects[name]
-            return _import_file(path, name)
+            return _import_file(path.resolve(), name)
         if name not in self._entries:
             raise LookupError(f"no plugin named {name!r} is installed")
         if earlier is not None and name in earlier._objects:
@@ -115,17 +119,26 @@ class Registry:
         found: dict[str, Adapter] = {}
 
         def register(adapter: Adapter) -> None:
+            _check_adapter(adapter)
             if adapter.name in found:
                 raise PluginLoadError(f"two adapters are named {adapter.name!r}; uninstall or rename one")
             found[adapter.name] = adapter
 
         for impl in reversed(self.manager.hook.register_adapters.get_hookimpls()):
-            impl.function(register)
+            try:
+                impl.function(register)
+            except Exception as error:  # whatever a plugin may raise
+                reason = str(error) if isinstance(error, PluginLoadError) else f"{type(error).__name__}: {error}"
+                raise PluginLoadError(f"plugin {impl.plugin_name!r} can't register its adapters: {reason}") from error
         return found
 
-    def failures(self) -> Mapping[str, str]:
-        """{plugin: why it could not be loaded}."""
-        return self._failures
+
+def stamp_of(file: Path) -> Stamp:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _is_file(name: str) -> bool:
@@ -182,7 +195,23 @@ def _line_in(error: BaseException, path: Path) -> str:
     return line
 
 
+def _check_adapter(adapter: Any) -> None:
+    """Raises: PluginLoadError: it lacks what the port asks of an adapter."""
+    name = getattr(adapter, "name", None) or type(adapter).__name__
+    if isinstance(adapter, type):
+        raise PluginLoadError(f"adapter {name!r} is a class: register an instance of it")
+    wanted = ("name", "base_url", "signer", "simulated", "options", "prompt_overhead_tokens", "open")
+    if missing := [member for member in wanted if not hasattr(adapter, member)]:
+        raise PluginLoadError(f"adapter {name!r} has no {', '.join(missing)}")
+    if adapter.signer not in SIGNERS:
+        raise PluginLoadError(f"adapter {name!r} names the signer {adapter.signer!r}, expected one of {', '.join(SIGNERS)}")
+    if not (isinstance(adapter.options, type) and issubclass(adapter.options, BaseModel)):
+        raise PluginLoadError(f"adapter {name!r} has options that are no pydantic model; without any, use NoOptions")
+
+
 def _check_hooks(manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
+    if not manager.get_hookcallers(plugin):
+        raise PluginLoadError("it has no hooks; mark its functions with @hookimpl")
     known = {hook for hook in dir(hookspecs.Boot) + dir(hookspecs.Request) if not hook.startswith("_")}
     for caller in manager.get_hookcallers(plugin) or ():
         if caller.name not in known:

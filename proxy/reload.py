@@ -15,10 +15,9 @@ import structlog
 
 from proxy.errors import ConfigError
 from proxy.gateway import Gateway
+from proxy.registry import Stamp, stamp_of
 
 LOOK_EVERY_S = 0.5
-Stamp = tuple[int, int, int] | None
-"""Modification time, size and inode of a file; None: there is none."""
 Stamps = Mapping[Path, Stamp]
 
 log = structlog.get_logger("paifang")
@@ -39,12 +38,13 @@ async def follow(gateway: Gateway, nudged: asyncio.Event, read: Stamps) -> None:
         if nudged.is_set() or (settled and now != taken):
             nudged.clear()
             await _reload(gateway)
-            taken = seen = await _of_now(gateway, now)
+            # A plugin's file may have changed since it was loaded, so its stamp is the one of then.
+            taken = seen = await _of_now(gateway, {**now, **gateway.registry.stamps})
 
 
 def stamps_of(file: Path) -> Stamps:
     """Of gateway.yaml and of the .env beside it."""
-    return {path: _stamp(path) for path in _files(file)}
+    return {path: stamp_of(path) for path in _files(file)}
 
 
 async def _of_now(gateway: Gateway, earlier: Stamps | None = None) -> Stamps:
@@ -53,7 +53,7 @@ async def _of_now(gateway: Gateway, earlier: Stamps | None = None) -> Stamps:
 
     def look() -> Stamps:
         known = earlier or {}
-        return {path: known[path] if path in known else _stamp(path) for path in (*_files(gateway.file), *plugins)}
+        return {path: known[path] if path in known else stamp_of(path) for path in (*_files(gateway.file), *plugins)}
 
     return await asyncio.to_thread(look)
 
@@ -69,11 +69,3 @@ async def _reload(gateway: Gateway) -> None:
 
 def _files(file: Path) -> tuple[Path, Path]:
     return file, file.parent / ".env"
-
-
-def _stamp(file: Path) -> Stamp:
-    try:
-        status = file.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

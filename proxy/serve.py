@@ -47,7 +47,7 @@ async def serve(file: Path, environ: Mapping[str, str], host: str | None, port: 
         server = gateway.snapshot.config.server
         chosen_host, chosen_port = host or server.host, server.port if port is None else port
         bound = await _listen(gateway, chosen_host, chosen_port)
-        path = await asyncio.to_thread(control_socket, file, gateway.snapshot.config)
+        path = await asyncio.to_thread(control_socket, file, gateway.snapshot.config.store.url)
         await gateway.listen_control(path)
         try:
             await _greet(gateway, chosen_host, bound, say)
@@ -91,7 +91,7 @@ async def _open(file: Path, environ: Mapping[str, str]) -> Gateway:
 async def _refuse_a_second(file: Path, environ: Mapping[str, str]) -> None:
     """Raises: ServeError: a gateway serves this store already."""
     loaded = await asyncio.to_thread(load, file, environ)
-    path = await asyncio.to_thread(control_socket, file, loaded.config)
+    path = await asyncio.to_thread(control_socket, file, loaded.config.store.url)
     if await answers(path):
         async with at(path) as caller:
             status = await caller.call("GET", "status")

@@ -37,7 +37,8 @@ class Route:
     handler: Handler
     listener: str = "main"
     direct: bool = False
-    """Its fixed path is looked up before all else, and no middleware runs: for what is asked most."""
+    """Its fixed path is looked up before all else, and no middleware runs: for what is asked most. The handler answers
+    `Expect: 100-continue`."""
 
 
 def error_response(error: GatewayError, headers: Mapping[str, str] | None = None) -> web.Response:
@@ -88,8 +89,15 @@ def _make_app(routes: Iterable[Route], max_body_bytes: int) -> web.Application:
         if route.method == hdrs.METH_GET:
             app.router.add_get(route.path, route.handler)  # with HEAD, which uptime checks send
         else:
-            app.router.add_route(route.method, route.path, route.handler)
+            # The handler of a direct route says "100 Continue" itself, once it wants the body.
+            app.router.add_route(
+                route.method, route.path, route.handler, expect_handler=_say_nothing if route.direct else None
+            )
     return app
+
+
+async def _say_nothing(request: web.Request) -> None:
+    pass
 
 
 async def _name_no_library(request: web.Request, response: web.StreamResponse) -> None:

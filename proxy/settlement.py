@@ -23,7 +23,7 @@ async def reserve(story: Story, keys: KeyStore) -> None:
     """
     _ask_again(story, keys)
     story.settled, story.postings = False, []
-    story.held_bytes = story.ctx.chat.body_bytes if story.ctx.chat else 0
+    story.held = story.ctx.chat
     await story.ctx.snapshot.chain.holds(story.ctx, story.holds)
     story.reserved = True
     caps = [cap for hold in story.holds if (cap := getattr(hold, "output_cap", None)) is not None]
@@ -54,7 +54,8 @@ async def settle(story: Story, ledger: Ledger) -> None:
     try:
         charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, outcome=outcome)
         story.charge = charge if story.usage is not None else None
-        await _close(story, story.charge)
+        if fault := await _close(story, story.charge):
+            raise fault
     except GatewayError:
         story.charge = None
         await void(story, ledger)
@@ -66,11 +67,13 @@ async def settle(story: Story, ledger: Ledger) -> None:
 
 
 async def void(story: Story, ledger: Ledger) -> None:
-    """Give back everything that is held."""
-    await _close(story, None)
+    """Give back everything that is held. Raises: PluginFault: a hold refused, the others are given back."""
+    fault = await _close(story, None)
     story.settled = True
     if story.postings:
         await ledger.commit([Posting(request_id=posting.request_id, charge=None) for posting in story.postings], None)
+    if fault is not None:
+        raise fault
 
 
 async def tell(story: Story, event: str, *arguments: Any) -> None:
@@ -88,17 +91,22 @@ async def checkpoint(story: Story) -> None:
         await tell(story, "checkpoint", charge)
 
 
-async def _close(story: Story, charge: Charge | None) -> None:
+async def _close(story: Story, charge: Charge | None) -> GatewayError | None:
+    """Returns the first fault. A hold that can't be settled stays among the others, to be voided with them."""
+    fault: GatewayError | None = None
     while story.holds:
         hold = story.holds.pop(0)
         try:
             answer = await _answer(hold.void() if charge is None else hold.settle(charge))
-        except GatewayError:
-            raise
         except Exception as error:
-            raise _fault(hold, error) from error
-        if isinstance(answer, Posting):
-            story.postings.append(answer)
+            fault = fault or (error if isinstance(error, GatewayError) else _fault(hold, error))
+            if charge is not None:
+                story.holds.insert(0, hold)
+                return fault
+        else:
+            if isinstance(answer, Posting):
+                story.postings.append(answer)
+    return fault
 
 
 async def _answer(value: Any) -> Any:

@@ -19,6 +19,8 @@ from proxy.storage.ledger import Posting, UsageRow
 from proxy.streaming import Reply
 
 MOST_DROPPED_NAMES = 32
+_HEADER = re.compile(r"[!#-'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
+"""What can be sent; a plugin's header that can't is left out, as it would break the answer or begin another."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -36,8 +38,8 @@ class Story:
     """This process's own time when the stage began."""
     asked: ChatRequest | None = None
     """The request as the client sent it."""
-    held_bytes: int = 0
-    """The size of request that the holds cover."""
+    held: ChatRequest | None = None
+    """The request that the holds cover."""
     holds: list[Hold] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
     """How the holds of the ledger end, to be committed together."""
@@ -72,13 +74,18 @@ class Story:
         self.stage, self.entered_ns = stage, own_ns
 
     def received(self, events: Sequence[ChatEvent]) -> None:
-        """Keep the evidence: tokens so far, the reported usage, the time of the first token."""
+        """Keep the evidence: tokens so far, the reported usage, the time of the first token.
+
+        Raises: TypeError, ValueError: an adapter answered with what is no ChatEvent.
+        """
         add = self.tally.add
         for event in events:
             if isinstance(event, (Verbatim, Answer)):
                 for part in event.parts:
                     add(part)
             elif isinstance(event, Usage):
+                if event.input_tokens < 0 or event.output_tokens < 0:
+                    raise ValueError("an adapter's Usage counts fewer than no tokens")
                 self.usage = event
             else:
                 add(event)
@@ -124,7 +131,7 @@ class Story:
         """Response headers: what answered, how many tries it took, what it cost if that is known."""
         ctx = self.ctx
         headers = {
-            **ctx.reply_headers,
+            **{name: value for name, value in ctx.reply_headers.items() if _HEADER.fullmatch(f"{name}: {value}")},
             "server": SERVER,
             "x-request-id": ctx.request_id,
             "x-paifang-overhead-ms": f"{(self.elapsed_ns() - self.waited_ns) / 1e6:.3f}",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -28,10 +29,14 @@ from proxy.jsontext import dumps
 Headers = Callable[[], Mapping[str, str]]
 JSON = "application/json"
 SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+STALL_S = 30
+"""How long a client may take nothing of what waits for it."""
+CALM_BYTES = 16 * 1024
+"""asyncio's low-water mark: with less than this waiting, no write waits."""
 
 
 class ClientGone(ConnectionError):
-    """The client closed its connection."""
+    """The client closed its connection, or no longer reads from it."""
 
 
 class Reply(ABC):
@@ -58,13 +63,28 @@ class Reply(ABC):
 
     async def _whole(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         response = web.Response(status=status, body=body, headers=headers, content_type=JSON)
+        if not self.request.content.is_eof():
+            response.force_close()  # nobody will read the rest of its body
         self.response = response
         if self.deaf:
             return
         try:
             await response.prepare(self.request)
-            await response.write_eof()
+            await self._taken(response.write_eof(), len(body))
         except ConnectionError as error:
+            raise ClientGone from error
+
+    async def _taken(self, writing: Awaitable[None], size: int) -> None:
+        """Write so many bytes, and give a client up that does not read. Raises: ConnectionError."""
+        transport = self.request.transport
+        if transport is None or transport.get_write_buffer_size() + size < CALM_BYTES:
+            await writing
+            return
+        try:
+            async with asyncio.timeout(STALL_S):
+                await writing
+        except TimeoutError as error:
+            transport.abort()
             raise ClientGone from error
 
 
@@ -207,7 +227,7 @@ class StreamReply(Reply):
         await self._send(data, lambda: headers)
         if self.response is not None and not self.deaf:
             try:
-                await self.response.write_eof()
+                await self._taken(self.response.write_eof(), 0)
             except ConnectionError as error:
                 raise ClientGone from error
 
@@ -228,7 +248,7 @@ class StreamReply(Reply):
                 response = web.StreamResponse(headers={**headers(), **SSE_HEADERS})
                 await response.prepare(self.request)
                 self.response = response
-            await self.response.write(data)
+            await self._taken(self.response.write(data), len(data))
         except ConnectionError as error:
             raise ClientGone from error
 

@@ -1,7 +1,8 @@
 """The only file that opens sockets to providers: pooling, credentials, timeouts, aiohttp's errors → ours.
 
 Nothing of aiohttp's client defaults that could leak or repeat a request is left on: no redirect is followed, no cookie kept,
-no environment proxy read, no body decompressed, nothing retried.
+no environment proxy read, no body decompressed. One thing is sent twice: what went to a kept connection that turned out
+closed, and which so reached nobody.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Protocol
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
 from yarl import URL
@@ -31,6 +34,9 @@ from proxy.snapshot import Provider
 
 IDLE_CONNECTION_S = 15
 """Shorter than providers keep a connection, so that we seldom meet one they are just closing."""
+
+AT_ONCE_S = 1.0
+"""A kept connection that ends so soon after a request was written had been closed before it came."""
 
 MOST_INTERIM_ANSWERS = 100
 """Of the 1xx kind, before the answer itself."""
@@ -79,6 +85,8 @@ class Pool:
         self.host = self.address.headers["Host"]
         self.heads: dict[tuple[object, ...], bytes] = {}
         """{what a head is made of: the head up to its content-length}, as nearly every request has the same."""
+        self.kept: WeakSet[ResponseHandler] = WeakSet()
+        """Connections that have served before."""
         self.busy = 0
         self.retired = False
 
@@ -107,13 +115,11 @@ class AiohttpTransport:
         pool = self._pool(provider)
         pool.busy += 1
         try:
-            head = self._head(pool, provider, request)
-            connection = await self._connect(pool, min(deadline_s, self._deadlines.loop.time() + timeouts.connect_s))
+            data = self._head(pool, provider, request) + request.body
             try:
-                message, body = await self._exchange(connection, head + request.body, head_s, deadline_s)
-            except BaseException:
-                connection.close()
-                raise
+                connection, message, body = await self._ask(pool, data, timeouts.connect_s, head_s, deadline_s)
+            except _ClosedBefore:
+                connection, message, body = await self._ask(pool, data, timeouts.connect_s, head_s, deadline_s, fresh=True)
         except BaseException:
             await pool.give_back()
             raise
@@ -164,10 +170,37 @@ class AiohttpTransport:
             head = pool.heads[made_of] = text.encode()
         return b"%b%d\r\n\r\n" % (head, len(request.body))
 
-    async def _connect(self, pool: Pool, deadline_s: float) -> aiohttp.connector.Connection:
+    async def _ask(
+        self, pool: Pool, data: bytes, connect_s: float, head_s: float, deadline_s: float, *, fresh: bool = False
+    ) -> tuple[aiohttp.connector.Connection, RawResponseMessage, aiohttp.StreamReader]:
+        """Raises: _ClosedBefore: over a kept connection it reached nobody."""
+        loop = self._deadlines.loop
+        connection = await self._connect(pool, min(deadline_s, loop.time() + connect_s), fresh=fresh)
+        written_s = loop.time()
+        try:
+            return connection, *await self._exchange(connection, data, head_s, deadline_s)
+        except UpstreamUnreachable as error:
+            kept = connection.protocol in pool.kept
+            connection.close()
+            if kept and loop.time() - written_s < AT_ONCE_S:
+                raise _ClosedBefore from error
+            raise
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _connect(self, pool: Pool, deadline_s: float, *, fresh: bool) -> aiohttp.connector.Connection:
+        """fresh: not one that has served before. One that got bytes which nobody asked for is never used again: they would
+        be taken for the next request's answer."""
         try:
             with self._deadlines.until(deadline_s):
-                return await pool.connector.connect(pool.address, [], pool.timeout)
+                while True:
+                    connection = await pool.connector.connect(pool.address, [], pool.timeout)
+                    protocol = connection.protocol
+                    assert protocol is not None
+                    if protocol not in pool.kept or not (fresh or protocol.should_close):
+                        return connection
+                    connection.close()
         except TimeoutError as error:
             raise UpstreamTimeout(
                 "The provider did not accept a connection in time.", progress=Progress.NEVER_SENT
@@ -200,6 +233,10 @@ class AiohttpTransport:
             raise translate(error) from error
 
 
+class _ClosedBefore(Exception):
+    """The provider had closed the connection before the request came."""
+
+
 class AiohttpResponse:
     """A response whose body is read piece by piece, each within the idle time and all within the deadline."""
 
@@ -226,13 +263,17 @@ class AiohttpResponse:
 
     async def read(self) -> bytes:
         body = self._body
+        now_s = self._deadlines.loop.time()
+        if now_s >= self._deadline_s:
+            # Where the provider never pauses, or the client reads slowly, there is always something and no timer runs.
+            raise UpstreamTimeout("The provider's answer took too long.", progress=Progress.HEADERS_ONLY)
         try:
             # What is here already needs no timer, and most of the time something is.
             if data := body.read_nowait():
                 return data
             if body.at_eof():
                 return b""
-            with self._deadlines.until(min(self._deadline_s, self._deadlines.loop.time() + self._idle_s)):
+            with self._deadlines.until(min(self._deadline_s, now_s + self._idle_s)):
                 return await body.readany()
         except TimeoutError as error:
             raise UpstreamTimeout(
@@ -252,6 +293,8 @@ class AiohttpResponse:
 
     async def close(self) -> None:
         if self._body.is_eof():
+            if self._connection.protocol is not None:
+                self._pool.kept.add(self._connection.protocol)
             self._connection.release()  # which closes it, if it can't be used again
         else:
             self._connection.close()

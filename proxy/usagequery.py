@@ -1,22 +1,22 @@
-"""GET /admin/v1/usage: the query's words → a span of time and groups; sums → JSON."""
+"""GET /admin/v1/usage and /usage/requests: the query's words → what to add up or to list; the answers → JSON."""
 
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any
 
 from proxy.errors import BadRequest
-from proxy.keyforms import instant, zone
 from proxy.money import nano_to_usd
+from proxy.spanquery import SPAN, Span, check_names, iso, iso_ms, read_number, read_span
 from proxy.storage.reports import GROUPS, UsageSums
+from proxy.storage.requestlog import FILTERS, LoggedRequest, Place
 
-PARAMETERS = ("by", "since", "until", "month", "timezone")
-SECOND_NS = 1_000_000_000
+SUM_FILTERS = tuple(name for name in FILTERS if name in GROUPS)
 COUNTS = ("requests", "estimated", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
+PAGE = 1_000
+"""The most requests in one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,50 +24,59 @@ class UsageQuery:
     """What to add up."""
 
     by: tuple[str, ...]
-    since_s: int
-    until_s: int
-    """Exclusive."""
-    timezone: str
+    span: Span
+    where: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestsQuery:
+    """What to list."""
+
+    span: Span
+    where: Mapping[str, str]
+    limit: int
+    before: Place | None = None
 
 
 def usage_query(given: Mapping[str, str], now_s: int) -> UsageQuery:
     """Left out: this month so far, by key and model, in UTC.
 
-    given: by "key,model", since and until (exclusive) as dates or times, or month "2026-11", and timezone.
-    Raises: BadRequest.
+    given: by "key,model", a span as `read_span` takes it, and any of SUM_FILTERS. Raises: BadRequest.
     """
-    for name in given:
-        if name not in PARAMETERS:
-            raise BadRequest(f"There is no parameter {name[:64]!r}; there are {', '.join(PARAMETERS)}.", param=name[:64])
-    timezone = zone(given.get("timezone", "UTC"))
+    check_names(given, ("by", *SPAN, *SUM_FILTERS))
     by = tuple(dict.fromkeys(name.strip() for name in given.get("by", "key,model").split(",")))
     if unknown := [name for name in by if name not in GROUPS]:
         raise BadRequest(f"Usage is added up by {', '.join(GROUPS)}, not by {unknown[0][:64]!r}.", param="by")
-    month = datetime.fromtimestamp(now_s, timezone).strftime("%Y-%m")
-    if "month" in given:
-        if {"since", "until"} & given.keys():
-            raise BadRequest("Give a month, or since and until, not both.", param="month")
-        month = given["month"]
-    start_s, end_s = _month(month, timezone)
-    since_s = instant(given["since"], timezone, "since") if "since" in given else start_s
-    until_s = instant(given["until"], timezone, "until") if "until" in given else max(end_s, since_s + 1)
-    if since_s >= until_s:
-        raise BadRequest("since must be before until.", param="since")
-    return UsageQuery(by, since_s, until_s, timezone.key)
+    return UsageQuery(by, read_span(given, now_s), _filters(given, SUM_FILTERS))
+
+
+def requests_query(given: Mapping[str, str], now_s: int) -> RequestsQuery:
+    """given: a span, any of FILTERS, limit, and `after`: the `next` of the page before. Raises: BadRequest."""
+    check_names(given, (*SPAN, *FILTERS, "limit", "after"))
+    limit = read_number(given, "limit", 50, 1, PAGE)
+    return RequestsQuery(read_span(given, now_s), _filters(given, FILTERS), limit, _place(given.get("after")))
 
 
 def usage_body(query: UsageQuery, sums: Sequence[UsageSums]) -> dict[str, Any]:
     """{"since", "until", "timezone", "by", "rows": [{group…, counts…, "debit_usd", "cost_usd", "uncosted"}]}."""
+    return {**_span_body(query.span), "by": list(query.by), "rows": [_sums_body(row) for row in sums]}
+
+
+def requests_body(query: RequestsQuery, requests: Sequence[LoggedRequest]) -> dict[str, Any]:
+    """{"since", "until", "timezone", "requests": [{…}], "next": what `after` continues with, or null}."""
+    last = requests[-1] if len(requests) == query.limit else None
     return {
-        "since": _iso(query.since_s),
-        "until": _iso(query.until_s),
-        "timezone": query.timezone,
-        "by": list(query.by),
-        "rows": [_row(row) for row in sums],
+        **_span_body(query.span),
+        "requests": [_request_body(request) for request in requests],
+        "next": None if last is None else f"{last.received_ns}-{last.request_id}",
     }
 
 
-def _row(sums: UsageSums) -> dict[str, Any]:
+def _span_body(span: Span) -> dict[str, Any]:
+    return {"since": iso(span.since_s), "until": iso(span.until_s), "timezone": span.timezone}
+
+
+def _sums_body(sums: UsageSums) -> dict[str, Any]:
     return {
         **sums.group,
         **{name: getattr(sums, name) for name in COUNTS},
@@ -77,13 +86,45 @@ def _row(sums: UsageSums) -> dict[str, Any]:
     }
 
 
-def _month(text: str, timezone: zoneinfo.ZoneInfo) -> tuple[int, int]:
-    if not re.fullmatch(r"[0-9]{4}-(0[1-9]|1[0-2])", text):
-        raise BadRequest(f"{text[:64]!r} is not a month such as 2026-11.", param="month")
-    year, month = int(text[:4]), int(text[5:])
-    following = f"{year + month // 12:04}-{month % 12 + 1:02}"
-    return instant(f"{text}-01", timezone, "month"), instant(f"{following}-01", timezone, "month")
+def _request_body(request: LoggedRequest) -> dict[str, Any]:
+    return {
+        "received_at": iso_ms(request.received_ns),
+        "request_id": request.request_id,
+        "client_request_id": request.client_request_id,
+        "key": request.key,
+        "wallet": request.wallet,
+        "user": request.user,
+        "model": request.model,
+        "family": request.family,
+        "route": request.route,
+        "provider": request.provider,
+        "attempts": request.attempts,
+        "input_tokens": request.input_tokens,
+        "cached_input_tokens": request.cached_input_tokens,
+        "output_tokens": request.output_tokens,
+        "reasoning_tokens": request.reasoning_tokens,
+        "estimated": request.estimated,
+        "debit_usd": nano_to_usd(request.debit),
+        "cost_usd": None if request.cost is None else nano_to_usd(request.cost),
+        "price_line": request.price_line,
+        "latency_ms": request.latency_ms,
+        "first_token_ms": request.first_token_ms,
+        "overhead_ms": request.overhead_ms,
+        "status": request.status,
+        "code": request.code,
+        "end": request.ended,
+        "stream": request.stream,
+    }
 
 
-def _iso(unix_s: int) -> str:
-    return datetime.fromtimestamp(unix_s, UTC).isoformat().replace("+00:00", "Z")
+def _filters(given: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    return {name: given[name] for name in names if name in given}
+
+
+def _place(text: str | None) -> Place | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,18}|[0-8][0-9]{18})-(.{1,256})", text)
+    if found is None:
+        raise BadRequest("after is the `next` of the page before.", param="after")
+    return int(found[1]), found[2]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows
+from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows, quoted
 
 NameArgument = Annotated[str, typer.Argument(help="The key's name.")]
 Families = Annotated[list[str] | None, typer.Option("--family", help="A family it may use; repeat for more.")]
@@ -79,7 +79,7 @@ def _list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
 def _show(name: NameArgument, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Show what a key may."""
-    _print_key(ask(config, "GET", f"keys/{_quoted(name)}"), as_json)
+    _print_key(ask(config, "GET", f"keys/{quoted(name)}"), as_json)
 
 
 def _update(
@@ -100,12 +100,12 @@ def _update(
 ) -> None:
     """Change what a key may, from its next request on. What isn't named stays; `none` takes a limit away."""
     form = _form(families, models, daily_usd, monthly_usd, family_budgets, rpm, tpm, concurrent, wallet, expires, timezone)
-    _print_key(ask(config, "PATCH", f"keys/{_quoted(name)}", form), as_json)
+    _print_key(ask(config, "PATCH", f"keys/{quoted(name)}", form), as_json)
 
 
 def _revoke(name: NameArgument, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """End a key for good, from its next request on."""
-    answer = ask(config, "DELETE", f"keys/{_quoted(name)}")
+    answer = ask(config, "DELETE", f"keys/{quoted(name)}")
     if as_json:
         return print_json(answer)
     typer.echo(f"key {name} is revoked")
@@ -176,9 +176,3 @@ def _print_key(key: dict[str, Any], as_json: bool) -> None:
         ]
     rows += [{"what": f"rate_limit.{name}", "value": value} for name, value in key["rate_limit"].items()]
     print_rows(("what", "value"), rows)
-
-
-def _quoted(name: str) -> str:
-    from urllib.parse import quote
-
-    return quote(name, safe="")

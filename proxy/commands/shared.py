@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import logging
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CONFIG = Path("gateway.yaml")
 NOTHING = "-"
 """For what is not there, in lists."""
+LONGEST = 1_000
+"""Characters of a table's line."""
 
 
 class BadNews(Exception):
@@ -39,18 +42,71 @@ def ask(file: Path, method: str, path: str, body: Any = None, **query: str) -> A
     return asyncio.run(answer())
 
 
+def ask_pages(
+    file: Path, path: str, limit: int | None, page_size: int, query: Mapping[str, str], take: Callable[[Any], None]
+) -> None:
+    """Hand page after page of a list to `take` as they come, `limit` items at most; None: all there are."""
+    from proxy.control import connect
+    from proxy.logs import log_to
+
+    log_to(level=logging.ERROR)
+
+    async def follow() -> None:
+        left, place = limit, dict[str, str]()
+        async with connect(file, os.environ) as gateway:
+            while left is None or left > 0:
+                size = page_size if left is None else min(left, page_size)
+                page = await gateway.call("GET", path, **query, **place, limit=str(size))
+                take(page)
+                if page["next"] is None:
+                    return
+                place = {"after": page["next"]}
+                left = None if left is None else left - size
+
+    asyncio.run(follow())
+
+
+def quoted(name: str) -> str:
+    """A name as a step of a path."""
+    from urllib.parse import quote
+
+    return quote(name, safe="")
+
+
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A table on a terminal, of the columns that say something; tab-separated lines under a header through a pipe."""
+def csv_writer(columns: Sequence[str]) -> Callable[[Iterable[Mapping[str, Any]]], None]:
+    """Returns what prints rows, under a header that it prints with the first of them. Data in a cell is JSON."""
+    writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+    print_header = iter((writer.writeheader,))
+
+    def write(rows: Iterable[Mapping[str, Any]]) -> None:
+        for header in print_header:
+            header()
+        for row in rows:
+            writer.writerow({name: _csv_cell(value) for name, value in row.items()})
+
+    return write
+
+
+def _csv_cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, dict, list)) else value
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, fold: bool = True) -> None:
+    """A table on a terminal, of the columns that say something; tab-separated lines under a header through a pipe.
+
+    fold: fit it into the terminal's width; False: a row a line, however long.
+    """
     lines = [[cell(row.get(column)) for column in columns] for row in rows]
     if not sys.stdout.isatty():
         for line in (columns, *lines):
             typer.echo("\t".join(line))
         return
     from rich.console import Console
+    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -60,7 +116,10 @@ def print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> Non
         table.add_column(columns[index].replace("_", " "), overflow="fold", no_wrap=index < 2)
     for line in lines:
         table.add_row(*(Text(line[index]) for index in shown))
-    Console().print(table)
+    console = Console()
+    if not fold:
+        console.width = max(console.width, Measurement.get(console, console.options.update(max_width=LONGEST), table).maximum)
+    console.print(table)
 
 
 def cell(value: Any) -> str:
@@ -70,4 +129,6 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    return " ".join(text.split()) if text else NOTHING
+    # What a client calls itself must not move the cursor.
+    seen = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split()))
+    return seen or NOTHING

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from itertools import count
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 
 from proxy.app import App
 from proxy.chat import ChatRequest
@@ -19,7 +19,7 @@ from proxy.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeo
 from proxy.jsontext import dumps
 from proxy.pipeline import Pipeline
 from proxy.server import Route, error_response
-from proxy.streaming import JsonReply, Reply, StreamReply
+from proxy.streaming import ClientGone, JsonReply, Reply, StreamReply
 
 BODY_TIMEOUT_S = 60
 PARSE_ON_LOOP_BYTES = 262_144
@@ -118,7 +118,7 @@ class PublicEndpoints:
 async def read_json(request: web.Request, max_bytes: int) -> bytes:
     """The body, checked for size, type, encoding and pace before and while it is read.
 
-    Raises: UnsupportedMediaType, PayloadTooLarge, RequestTimeout, BadRequest.
+    Raises: UnsupportedMediaType, PayloadTooLarge, RequestTimeout, BadRequest, ClientGone.
     """
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise UnsupportedMediaType("The body must not be compressed: leave Content-Encoding out.")
@@ -135,11 +135,16 @@ async def read_json(request: web.Request, max_bytes: int) -> bytes:
         if request.content.is_eof():  # it came with the headers: no timer is needed
             return await request.read()
         async with asyncio.timeout(BODY_TIMEOUT_S):
+            if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version >= HttpVersion11:
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0  # the answer has not begun
             return await request.read()
     except TimeoutError:
         raise RequestTimeout(f"The body did not arrive within {BODY_TIMEOUT_S} s.") from None
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
+    except ConnectionError as error:
+        raise ClientGone from error
     except web.RequestPayloadError:
         raise BadRequest("The body broke off in the middle.", code="invalid_json") from None
 

@@ -13,6 +13,8 @@ from proxy.storage.writer import Writer
 
 SLICE_ROWS = 5_000
 """Entries looked at in one go, a few milliseconds."""
+READ_ROWS = 250
+"""Entries taken in one go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +63,10 @@ class Entries:
         while after_id < last_id and len(found) < limit:
             end_id = after_id + SLICE_ROWS
             statement = _statement(conditions).where(entry.c.id > after_id, entry.c.id <= end_id).order_by(entry.c.id)
-            found += await self._writer.run(partial(_read, statement.limit(limit - len(found))))
-            after_id = end_id
+            few = min(limit - len(found), READ_ROWS)
+            rows = await self._writer.run(partial(_read, statement.limit(few)))
+            found += rows
+            after_id = rows[-1].id if len(rows) == few else end_id
         return found
 
     async def latest(self, wanted: Wanted, *, limit: int) -> list[Entry]:
@@ -73,8 +77,10 @@ class Entries:
             start_id = end_id - SLICE_ROWS
             inside = (entry.c.id > start_id, entry.c.id <= end_id)
             statement = _statement(conditions).where(*inside).order_by(entry.c.id.desc())
-            found += await self._writer.run(partial(_read, statement.limit(limit - len(found))))
-            end_id = start_id
+            few = min(limit - len(found), READ_ROWS)
+            rows = await self._writer.run(partial(_read, statement.limit(few)))
+            found += rows
+            end_id = rows[-1].id - 1 if len(rows) == few else start_id
         return found
 
     async def _last_id(self) -> int:

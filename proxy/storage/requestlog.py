@@ -14,6 +14,8 @@ from proxy.storage.writer import Writer
 
 SLICE_ROWS = 2_000
 """Rows looked at in one go, a few milliseconds."""
+READ_ROWS = 200
+"""Rows taken in one go."""
 FILTERS = ("key", "wallet", "model", "family", "route", "provider", "user", "request")
 """What requests are chosen by; "request" is our id or the client's."""
 Place = tuple[int, str]
@@ -73,8 +75,8 @@ class RequestLog:
         found: list[LoggedRequest] = []
         place: Place | None = before or (until_ns, "")
         while place is not None and len(found) < limit:
-            read = partial(_slice, since_ns, place, conditions, limit - len(found))
-            rows, place = await self._writer.run(read)
+            few = min(limit - len(found), READ_ROWS)
+            rows, place = await self._writer.run(partial(_slice, since_ns, place, conditions, few))
             found += rows
         return found
 
@@ -92,15 +94,16 @@ def _condition(name: str, value: str) -> ColumnElement[bool]:
 def _slice(
     since_ns: int, before: Place, conditions: Sequence[ColumnElement[bool]], limit: int, connection: Connection
 ) -> tuple[list[LoggedRequest], Place | None]:
-    """What fits out of the next few thousand rows, and the place where they end; None: there are no more."""
+    """At most `limit` out of the next few thousand rows, and the place where to go on; None: there are no more."""
     received, request_id = usage_row.c.received_ns, usage_row.c.request_id
-    older = and_(
-        received >= since_ns, received <= before[0], or_(received < before[0], request_id < before[1])
-    )
-    order = (received.desc(), request_id.desc())
-    last = connection.execute(select(received, request_id).where(older).order_by(*order).offset(SLICE_ROWS - 1).limit(1)).first()
+    newest_first = (received.desc(), request_id.desc())
+    older = and_(received <= before[0], or_(received < before[0], request_id < before[1]))
+    ahead = select(received, request_id).where(received >= since_ns, older).order_by(*newest_first)
+    last = connection.execute(ahead.offset(SLICE_ROWS - 1).limit(1)).first()
+    # SQLite looks up one lower bound, whichever stands first.
+    inside = received >= since_ns
     if last is not None:
-        older = and_(older, received >= last[0], or_(received > last[0], request_id >= last[1]))
+        inside = and_(received >= last[0], or_(received > last[0], request_id >= last[1]))
     line = (
         select(entry.c.line)
         .where(entry.c.request_id == request_id, entry.c.kind.in_(("charge", "recovered")))
@@ -108,8 +111,10 @@ def _slice(
         .scalar_subquery()
     )
     columns = [column for column in (*usage_row.c, *subject.c) if column.name in NAMES]
-    statement = select(*columns, line.label("price_line")).join(subject).where(older, *conditions).order_by(*order)
-    rows = [_logged(row) for row in connection.execute(statement.limit(limit)).mappings()]
+    statement = select(*columns, line.label("price_line")).join(subject).where(inside, older, *conditions)
+    rows = [_logged(row) for row in connection.execute(statement.order_by(*newest_first).limit(limit)).mappings()]
+    if len(rows) == limit:
+        return rows, rows[-1].place
     return rows, None if last is None else (last[0], last[1])
 
 

@@ -21,13 +21,14 @@ MOVED = ("topup", "adjust")
 KEPT_SINCE = "usage_kept_since_ns"
 """In `meta`: usage rows from before may be gone."""
 LONGEST_REQUEST_NS = 86_400 * 10**9
-SLICE_ROWS = 1_000
+SLICE_ROWS = 500
 """Looked at in one step."""
 WHOLE_FILE_BYTES = 32 * 2**20
 """Up to this size SQLite checks the file as a whole; a larger one is checked when it is opened, or as it is read."""
 Step = Callable[[Connection], Iterator[str]]
-Check = Callable[[Connection, ColumnElement[bool]], Iterator[str]]
-"""Told a connection and which rows."""
+Within = Callable[[Column[Any]], ColumnElement[bool]]
+"""Whether a column's value lies in the slice."""
+Check = Callable[[Connection, Within], Iterator[str]]
 
 
 def problems(connection: Connection) -> Iterator[str]:
@@ -38,41 +39,56 @@ def problems(connection: Connection) -> Iterator[str]:
 
 def steps() -> Iterator[Step]:
     """What to do, each step in a transaction of its own, and to its end before the next is asked for."""
-    yield _file
     windows = Windows()
-    yield windows.begin
-    yield from _sliced(hold.c.id, windows.holds)
-    yield from _sliced(entry.c.id, windows.entries)
+    work = (
+        Slices(hold.c.id, windows.holds),
+        Slices(entry.c.id, windows.entries),
+        Slices(hold.c.id, _holds),
+        Slices(hold.c.id, _legs),
+        Slices(usage_row.c.request_id, _usage),
+        Slices(entry.c.id, _entries),
+        Slices(price.c.id, _prices),
+    )
+
+    def begin(connection: Connection) -> Iterator[str]:
+        for slices in work:
+            slices.begin(connection)
+        return windows.begin(connection)
+
+    yield _file
+    yield begin
+    for slices in work:
+        while slices.left:
+            yield slices.check_next
     yield windows.end
-    for column, check in (
-        (hold.c.id, _holds),
-        (hold.c.id, _legs),
-        (usage_row.c.request_id, _usage),
-        (entry.c.id, _entries),
-        (price.c.id, _prices),
-    ):
-        yield from _sliced(column, check)
 
 
-def _sliced(key: Column[Any], check: Check) -> Iterator[Step]:
-    """`check` over all rows that a table has at the beginning, slice after slice of its key."""
-    place: list[Any] = []
+class Slices:
+    """A check over all rows that a table has at the beginning, slice after slice of its key."""
 
-    def measure(connection: Connection) -> Iterator[str]:
-        place.extend((None, connection.scalar(select(func.max(key)))))
-        yield from ()
+    def __init__(self, key: Column[Any], check: Check) -> None:
+        self._key = key
+        self._check = check
+        self._done: Any = None
+        self._last: Any = None
 
-    def check_next(connection: Connection) -> Iterator[str]:
-        begun, last = place
-        ahead = key <= last if begun is None else and_(key > begun, key <= last)
-        found = connection.scalar(select(key).where(ahead).order_by(key).offset(SLICE_ROWS - 1).limit(1))
-        end = last if found is None else found
-        yield from check(connection, and_(ahead, key <= end))
-        place[0] = end
+    @property
+    def left(self) -> bool:
+        return bool(self._done != self._last)
 
-    yield measure
-    while place[0] != place[1]:
-        yield check_next
+    def begin(self, connection: Connection) -> None:
+        self._last = connection.scalar(select(func.max(self._key)))
+
+    def check_next(self, connection: Connection) -> Iterator[str]:
+        key, begun = self._key, self._done
+        ahead = (key <= self._last,) if begun is None else (key > begun, key <= self._last)
+        found = connection.scalar(select(key).where(*ahead).order_by(key).offset(SLICE_ROWS - 1).limit(1))
+        end = self._done = self._last if found is None else found
+
+        def within(column: Column[Any]) -> ColumnElement[bool]:
+            return column <= end if begun is None else and_(column > begun, column <= end)
+
+        return self._check(connection, within)
 
 
 def _file(connection: Connection) -> Iterator[str]:
@@ -91,8 +107,6 @@ class Windows:
     def __init__(self) -> None:
         self._stored: list[Row[Any]] = []
         self._open: list[int] = []
-        self._last_entry = 0
-        self._last_hold = 0
         self._sums: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
         """{spending: [posted, pending, overrun]}."""
         self._credits: defaultdict[str, int] = defaultdict(int)
@@ -101,16 +115,14 @@ class Windows:
         """Read the windows, and which holds are open while they say so."""
         self._stored = list(connection.execute(select(spending)))
         self._open = list(connection.scalars(select(hold.c.id).where(hold.c.state == "open")))
-        self._last_hold = connection.scalar(select(func.coalesce(func.max(hold.c.id), 0))) or 0
-        self._last_entry = connection.scalar(select(func.coalesce(func.max(entry.c.id), 0))) or 0
         pending = select(hold_leg.c.spending_id, func.sum(hold.c.amount)).join(hold).where(hold.c.state == "open")
         for spending_id, amount in connection.execute(pending.group_by(hold_leg.c.spending_id)):
             self._sums[spending_id][1] += amount
         yield from ()
 
-    def holds(self, connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+    def holds(self, connection: Connection, within: Within) -> Iterator[str]:
         """Add up what the holds of a slice posted that were over at the beginning."""
-        first, last = connection.execute(select(func.min(hold.c.id), func.max(hold.c.id)).where(slice_)).one()
+        first, last = connection.execute(select(func.min(hold.c.id), func.max(hold.c.id)).where(within(hold.c.id))).one()
         running = [hold_id for hold_id in self._open if first <= hold_id <= last]
         whole = hold_leg.c.posted.is_(None)
         statement = (
@@ -120,7 +132,7 @@ class Windows:
                 func.sum(case((and_(whole, hold.c.posted > hold.c.amount), hold.c.posted - hold.c.amount), else_=0)),
             )
             .join(hold)
-            .where(slice_, hold.c.id <= self._last_hold, hold.c.id.not_in(running))
+            .where(within(hold_leg.c.hold_id), hold_leg.c.hold_id.not_in(running))
             .group_by(hold_leg.c.spending_id)
         )
         for spending_id, posted, overrun in connection.execute(statement):
@@ -129,11 +141,9 @@ class Windows:
             sums[2] += overrun
         yield from ()
 
-    def entries(self, connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+    def entries(self, connection: Connection, within: Within) -> Iterator[str]:
         """Add up what was moved into wallets and out of them."""
-        statement = select(entry.c.debit, entry.c.credit, entry.c.amount).where(
-            slice_, entry.c.id <= self._last_entry, entry.c.kind.in_(MOVED)
-        )
+        statement = select(entry.c.debit, entry.c.credit, entry.c.amount).where(within(entry.c.id), entry.c.kind.in_(MOVED))
         for debit, credit, amount in connection.execute(statement):
             self._credits[debit] -= amount
             self._credits[credit] += amount
@@ -160,12 +170,12 @@ def _spent(request_id: ColumnElement[str]) -> ColumnElement[int]:
     return amounts.scalar_subquery()
 
 
-def _holds(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+def _holds(connection: Connection, within: Within) -> Iterator[str]:
     """What each hold posted against its entries."""
     spent = _spent(hold.c.request_id)
     over = hold.c.state.in_(("posted", "recovered"))
     statement = select(hold, spent.label("spent")).where(
-        slice_, or_(and_(over, hold.c.posted != spent), and_(~over, hold.c.posted != 0))
+        within(hold.c.id), or_(and_(over, hold.c.posted != spent), and_(~over, hold.c.posted != 0))
     )
     for row in connection.execute(statement):
         yield f"hold of {row.request_id}: it posted {row.posted}, its entries say {row.spent}"
@@ -175,24 +185,32 @@ def _holds(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]
         .scalar_subquery()
     )
     left = case((hold.c.amount > hold.c.posted, hold.c.amount - hold.c.posted), else_=0)
-    recovered = select(hold.c.request_id).where(slice_, hold.c.state == "recovered", exposed != left)
+    recovered = select(hold.c.request_id).where(within(hold.c.id), hold.c.state == "recovered", exposed != left)
     for row in connection.execute(recovered):
         yield f"hold of {row.request_id}: its exposure is not what was held and not charged"
-    for row in connection.execute(select(hold.c.request_id).where(slice_, ~exists().where(subject.c.id == hold.c.subject_id))):
+    for row in connection.execute(
+        select(hold.c.request_id).where(within(hold.c.id), ~exists().where(subject.c.id == hold.c.subject_id))
+    ):
         yield f"hold of {row.request_id}: whom it is for is not there"
 
 
-def _legs(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+def _legs(connection: Connection, within: Within) -> Iterator[str]:
     """Each hold's windows are there."""
-    lost = select(hold.c.request_id).join(hold_leg).where(slice_, ~exists().where(spending.c.id == hold_leg.c.spending_id))
+    lost = (
+        select(hold.c.request_id)
+        .join(hold_leg)
+        .where(within(hold_leg.c.hold_id), ~exists().where(spending.c.id == hold_leg.c.spending_id))
+    )
     for row in connection.execute(lost):
         yield f"hold of {row.request_id}: a window it stands in is not there"
 
 
-def _usage(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+def _usage(connection: Connection, within: Within) -> Iterator[str]:
     """Each usage row's debit against its entries, and who paid against whose row it is."""
     spent = _spent(usage_row.c.request_id)
-    for row in connection.execute(select(usage_row, spent.label("spent")).where(slice_, usage_row.c.debit != spent)):
+    for row in connection.execute(
+        select(usage_row, spent.label("spent")).where(within(usage_row.c.request_id), usage_row.c.debit != spent)
+    ):
         yield f"usage of {row.request_id}: its debit is {row.debit}, its entries say {row.spent}"
     account = case((subject.c.wallet != "", literal("wallet:") + subject.c.wallet), else_=literal("key:") + subject.c.key)
     provider = case((subject.c.provider != "", literal("provider:") + subject.c.provider), else_="provider")
@@ -200,31 +218,35 @@ def _usage(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]
         select(entry.c.request_id, entry.c.debit, entry.c.credit)
         .join(usage_row, usage_row.c.request_id == entry.c.request_id)
         .outerjoin(subject, subject.c.id == usage_row.c.subject_id)
-        .where(slice_, entry.c.kind.in_(SPENT), or_(subject.c.id.is_(None), entry.c.debit != account, entry.c.credit != provider))
+        .where(
+            within(usage_row.c.request_id),
+            entry.c.kind.in_(SPENT),
+            or_(subject.c.id.is_(None), entry.c.debit != account, entry.c.credit != provider),
+        )
     )
     for row in connection.execute(paid):
         yield f"entry of {row.request_id}: {row.debit} paid {row.credit}, the usage row says otherwise"
 
 
-def _entries(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
+def _entries(connection: Connection, within: Within) -> Iterator[str]:
     """Charges of requests that nothing else knows of, and of prices that are not there."""
     kept_since = connection.scalar(select(meta.c.value).where(meta.c.name == KEPT_SINCE))
     known = or_(
         exists().where(usage_row.c.request_id == entry.c.request_id),
         exists().where(hold.c.request_id == entry.c.request_id),
     )
-    lone = select(entry.c.request_id).where(slice_, entry.c.kind.in_((*SPENT, "exposure")), ~known)
+    lone = select(entry.c.request_id).where(within(entry.c.id), entry.c.kind.in_((*SPENT, "exposure")), ~known)
     if kept_since is not None:
         lone = lone.where(entry.c.at_ns >= kept_since + LONGEST_REQUEST_NS)
     for row in connection.execute(lone):
         yield f"entry of {row.request_id}: no hold and no usage row knows of it"
     unpriced = select(entry.c.request_id).where(
-        slice_, entry.c.price_id.is_not(None), ~exists().where(price.c.id == entry.c.price_id)
+        within(entry.c.id), entry.c.price_id.is_not(None), ~exists().where(price.c.id == entry.c.price_id)
     )
     for row in connection.execute(unpriced):
         yield f"entry of {row.request_id}: the price that made it is not there"
 
 
-def _prices(connection: Connection, slice_: ColumnElement[bool]) -> Iterator[str]:
-    for row in connection.execute(select(price).where(slice_, func.json_valid(price.c.stamp) == 0)):
+def _prices(connection: Connection, within: Within) -> Iterator[str]:
+    for row in connection.execute(select(price).where(within(price.c.id), func.json_valid(price.c.stamp) == 0)):
         yield f"price {row.id} is not readable"

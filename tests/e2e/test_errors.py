@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from proxy.storage.keys import KeyRecord, digest_of
 from tests.e2e import files
 from tests.e2e.conftest import Answered, Serve, Served
-from tests.fakes import FakeArk, FakeOpenAI
+from tests.fakes import FakeArk, FakeOpenAI, eventually
 
 SECRETS = ("fake-aggregator", "ark-00000000", files.KEY, files.PENNILESS, files.EXPIRED)
 INVALID, UPSTREAM = "invalid_request_error", "upstream_error"
@@ -293,3 +293,66 @@ async def test_malformed_http(gateway: Served, raw: bytes) -> None:
     assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 ")), answer
     assert json.loads(body)["error"]["type"] == INVALID
     assert b"sk-pf-secret" not in answer and b"aiohttp" not in answer
+
+
+def chat_head(length: int, more: str = "", key: str = files.KEY) -> bytes:
+    lines = ["POST /v1/chat/completions HTTP/1.1", "Host: a", f"Authorization: Bearer {key}", f"Content-Length: {length}"]
+    return ("\r\n".join(lines) + f"\r\n{more}\r\n").encode()
+
+
+async def test_a_body_that_waits_to_be_asked_for(gateway: Served) -> None:
+    body = json.dumps({"model": "simulated", "messages": files.HI}).encode()
+    for key, line in ((files.KEY, b"HTTP/1.1 100 Continue\r\n"), ("sk-wrong", b"HTTP/1.1 401 Unauthorized\r\n")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        writer.write(chat_head(len(body), "Expect: 100-continue\r\n", key))
+        async with asyncio.timeout(2):
+            assert await reader.readline() == line
+            if key == files.KEY:
+                writer.write(body)
+                assert (await reader.readuntil(b"200 OK\r\n")) == b"\r\nHTTP/1.1 200 OK\r\n"
+            else:
+                # The next request would be taken for the body.
+                assert b"connection: close" in (await reader.readuntil(b"\r\n\r\n")).lower()
+        writer.close()
+
+
+@pytest.mark.parametrize("policy", ["cancel", "finish"])
+async def test_an_upload_that_is_given_up_is_no_internal_error(serve: Serve, fake_openai: FakeOpenAI, policy: str) -> None:
+    served = await serve(
+        providers={"relay": files.relay(fake_openai, on_disconnect=policy)},
+        models={"m": files.model(files.route("relay", "relay"))},
+        keys=files.standard_keys(),
+    )
+    with capture_logs() as logs:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(served.url.rpartition(":")[2]))
+        writer.write(chat_head(100) + b"{")
+        await eventually(lambda: bool(served.gateway.pipeline.running))
+        writer.transport.abort()
+        await eventually(lambda: not served.gateway.pipeline.running)
+        await served.gateway.tail.drain(1)
+    assert logs == []
+    assert await served.metric("paifang_requests_total", status="499") == 1
+
+
+SPLITS = """
+from proxy import hookimpl
+
+@hookimpl
+def authorize(ctx):
+    ctx.reply_headers["x-fine"] = "yes"
+    ctx.reply_headers["x-split"] = "a\\r\\nset-cookie: b=c"
+"""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_header_that_would_begin_another_is_left_out(serve: Serve, stream: bool) -> None:
+    served = await serve(
+        providers={"simulator": files.SIMULATOR},
+        models={"m": files.model(files.route("sim", "simulator"), free=True)},
+        keys=[files.key("ci", files.KEY)],
+        plugins=["virtual_keys", "routing", "metering", "./splits.py"],
+        also={"splits.py": SPLITS},
+    )
+    answered = await served.chat("m", stream=stream)
+    assert (answered.status, answered.headers["x-fine"]) == (200, "yes")
+    assert not {"x-split", "set-cookie"} & {name.lower() for name in answered.headers}

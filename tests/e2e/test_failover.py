@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -10,7 +10,9 @@ import pytest
 
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
-from tests.fakes import FakeArk, FakeOpenAI
+from tests.fakes import FIN, READ, FakeArk, FakeOpenAI, ScriptedUpstream, http_head
+
+Scripted = Callable[..., Awaitable[ScriptedUpstream]]
 
 HELLO = "Hello, you said: hi"
 
@@ -133,3 +135,19 @@ async def test_weights_share_one_priority(serve: Serve, fake_openai: FakeOpenAI)
     )
     routes = [(await served.chat()).headers["x-paifang-route"] for _ in range(8)]
     assert sorted(routes) == ["heavy"] * 6 + ["light"] * 2
+
+
+async def test_nothing_of_a_route_that_failed_is_in_the_answer_of_the_next(serve: Serve, scripted: Scripted) -> None:
+    head = http_head(content_type="text/event-stream", connection="close")
+    event = b'data: {"id":"%b","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":%b}]}\n\n'
+    broken = await scripted([READ, head + event % (b"1", b"half", b"null"), FIN])
+    whole = await scripted([READ, head + event % (b"2", b"whole", b'"stop"'), FIN])
+    urls = {"broken": broken.url, "whole": whole.url}
+    served = await serve(
+        providers={name: {"adapter": "openai_chat", "base_url": url, "api_key": "k"} for name, url in urls.items()},
+        models={"m": files.model(*(files.route(name, name, priority=n) for n, name in enumerate(urls)))},
+        keys=files.standard_keys(),
+    )
+    answered = await served.chat("m")
+    assert (answered.status, answered.headers["x-paifang-route"], answered.json["id"]) == (200, "whole", "2")
+    assert answered.json["choices"][0]["message"]["content"] == "whole"

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
 from tests.e2e.processes import free_port
-from tests.fakes import FakeArk
+from tests.fakes import FakeArk, eventually
 
 LABELS = {
     "paifang_requests_total": {"model", "route", "status", "code"},
@@ -106,3 +106,31 @@ async def test_a_listener_of_its_own(serve: Serve, fake_ark: FakeArk) -> None:
         assert response.status == 200 and "paifang_build_info" in await response.text()
     async with served.session.get(f"http://127.0.0.1:{port}/v1/models") as response:
         assert response.status == 404
+
+
+SLOW = """
+import asyncio
+from proxy import hookimpl
+
+TOLD = []
+
+@hookimpl
+async def observe(ctx, outcome):
+    await asyncio.sleep(0.1)
+    TOLD.append(outcome.status)
+"""
+
+
+async def test_a_client_that_leaves_with_its_answer_cuts_off_no_observer(serve: Serve) -> None:
+    served = await serve(
+        providers={"simulator": files.SIMULATOR},
+        models={"m": files.model(files.route("sim", "simulator"), free=True)},
+        keys=[files.key("ci", files.KEY)],
+        plugins=["virtual_keys", "model_scope", "routing", "metering", "./slow.py", "metrics"],
+        also={"slow.py": SLOW},
+    )
+    assert (await served.chat("m", headers={"connection": "close"})).status == 200
+    told = served.gateway.registry.object_of("./slow.py").TOLD
+    await eventually(lambda: told == [200])
+    await asyncio.sleep(0)
+    assert await served.metric("paifang_requests_total", model="m", status="200") == 1

@@ -112,6 +112,67 @@ async def test_a_request_that_a_plugin_makes_longer_is_held_for_and_charged_once
     assert (await served.chat(max_tokens=1)).status == 429
 
 
+MORE_CHOICES = """
+from proxy import hookimpl
+
+@hookimpl
+def transform_request(ctx, body):
+    return {"messages": [], "n": 9}
+"""
+
+
+async def test_a_plugin_that_asks_for_more_choices_needs_the_money_for_them(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    plugins = [*REJECT[:-1], "./more.py"]
+    served = await serve(
+        providers={"relay": files.relay(fake_openai)},
+        models={"doubao-seed": files.model(files.route("relay", "relay"), price=PRICE)},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 0.05})],
+        plugins=plugins,
+        also={"more.py": MORE_CHOICES},
+    )
+    assert (await served.chat(max_tokens=6)).error["code"] == "budget_exceeded"
+    assert fake_openai.requests == []
+
+
+async def test_the_next_route_gets_the_cap_that_is_held_as_well(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    routes = [files.route("a", "relay", priority=1), files.route("b", "relay", priority=2)]
+    served = await serve(
+        providers={"relay": files.relay(fake_openai)},
+        models={"doubao-seed": files.model(*routes, price={"input": 1, "output": 1000})},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 0.02})],
+        plugins=[*CLAMP, "./longer.py"],
+        also={"longer.py": LONGER},
+    )
+    fake_openai.fail_next(500, "server_error", "oops")
+    answered = await served.chat()
+    caps = [(request.body or {})["max_tokens"] for request in fake_openai.requests]
+    assert answered.headers["x-paifang-route"] == "b"
+    assert caps == [int(answered.headers["x-paifang-clamped-max-tokens"])] * 2
+
+
+BAD_METER = """
+from proxy import Charge, Usage, hookimpl
+
+@hookimpl
+def meter(ctx, outcome):
+    return Charge(amount_nanousd=-5, usage=Usage(input_tokens=1, output_tokens=1))
+"""
+
+
+async def test_what_can_not_be_charged_is_given_back(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    served = await serve(
+        providers={"relay": files.relay(fake_openai)},
+        models={"doubao-seed": files.model(files.route("relay", "relay"), price=PRICE)},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 100})],
+        plugins=["./meter.py", *REJECT],
+        also={"meter.py": BAD_METER},
+    )
+    answered = await served.chat()
+    assert (answered.status, answered.error["code"]) == (500, "plugin_error")
+    assert await served.metric("paifang_ledger_unsettled") == 0
+    assert await spent(served) == 0
+
+
 async def test_too_little_money_clamps_the_answer(serve: Serve, fake_openai: FakeOpenAI) -> None:
     served = await limited(serve, fake_openai, CLAMP, daily_usd=0.003)
     answered = await served.chat()

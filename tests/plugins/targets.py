@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from multidict import CIMultiDict
+
 from proxy.adapter import NoOptions
 from proxy.context import RequestContext, Target
 from proxy.money import FREE
@@ -28,4 +30,4 @@ def target(route: str, **changes: Any) -> Target:
 
 
 def context(**members: Any) -> RequestContext:
-    return RequestContext(**{"request_id": "req_1", "snapshot": None, "received_ns": 0, "headers": {}, **members})
+    return RequestContext(**{"request_id": "req_1", "snapshot": None, "received_ns": 0, "headers": CIMultiDict(), **members})

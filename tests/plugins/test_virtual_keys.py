@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +15,7 @@ KEY = "sk-pf-" + "a" * 43
 RECORD = KeyRecord(name="ci", digest=digest_of(KEY))
 
 
-def authenticate(headers: dict[str, str], record: KeyRecord = RECORD, now_s: int = 1_000) -> Any:
+def authenticate(headers: Mapping[str, str], record: KeyRecord = RECORD, now_s: int = 1_000) -> Any:
     plugin = VirtualKeys()
     store = SimpleNamespace(find={record.digest: record}.get)
     plugin.startup(SimpleNamespace(keys=store, clock=SimpleNamespace(now_ns=lambda: now_s * 10**9)))  # type: ignore[arg-type]
@@ -33,6 +34,12 @@ def authenticate(headers: dict[str, str], record: KeyRecord = RECORD, now_s: int
 )
 def test_a_key_is_known_by_its_digest(headers: dict[str, str]) -> None:
     assert authenticate(headers).id == "ci"
+
+
+def test_two_authorization_headers_that_differ_are_refused() -> None:
+    twice = CIMultiDict([("Authorization", f"Bearer {KEY}"), ("Authorization", "Bearer sk-other")])
+    with pytest.raises(Unauthenticated, match="different keys"):
+        authenticate(twice)
 
 
 def test_without_a_key_the_next_plugin_is_asked() -> None:

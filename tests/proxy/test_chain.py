@@ -7,6 +7,7 @@ import pluggy
 import pytest
 
 from proxy import Charge, Forbidden, PluginFault, Principal, TextDelta, Usage, hookimpl, hookspecs
+from proxy import chain as chain_module
 from proxy.chain import Chain
 from tests.plugins.targets import context
 
@@ -80,6 +81,14 @@ async def test_a_refusal_ends_it(plugin: Any) -> None:
     assert (len(ctx.state["asked"]), faults) == (1, [])
 
 
+@pytest.mark.parametrize("plugin", [Sync(False), Async(False), Sync("yes")])
+async def test_a_guard_that_answers_where_it_should_raise_lets_nobody_through(plugin: Any) -> None:
+    calls, faults = chain(plugin)
+    with pytest.raises(PluginFault, match="'p0' answered authorize"):
+        await calls.every("authorize", context())
+    assert faults[0][:2] == ("p0", "authorize")
+
+
 @pytest.mark.parametrize("plugin", [Sync(ValueError("boom")), Async(ValueError("boom")), Sync("junk"), Async(7)])
 async def test_a_guard_that_fails_or_answers_junk_fails_closed_and_is_named(plugin: Any) -> None:
     calls, faults = chain(plugin)
@@ -120,3 +129,38 @@ async def test_a_hold_without_void_is_junk() -> None:
 async def test_fold_hands_on_and_each_plugin_gets_its_own_section() -> None:
     calls, _ = chain(Sync(), Async(), Sync(), sections={"p0": {"suffix": "a"}, "p2": {"suffix": "b"}})
     assert await calls.fold("transform_event", context(), "event", TextDelta("-"), TextDelta) == TextDelta("-ab")
+
+
+class Waits:
+    """Awaits something that ends as the test says."""
+
+    def __init__(self, cancelled: bool) -> None:
+        self.cancelled = cancelled
+
+    @hookimpl
+    async def authorize(self, ctx: Any) -> None:
+        never = asyncio.get_running_loop().create_future()
+        if self.cancelled:
+            never.cancel()
+        await never
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+async def test_a_guard_that_awaits_what_was_cancelled_or_never_comes_has_failed(
+    monkeypatch: pytest.MonkeyPatch, cancelled: bool
+) -> None:
+    monkeypatch.setattr(chain_module, "HOOK_S", 0.01)
+    calls, faults = chain(Waits(cancelled))
+    with pytest.raises(PluginFault, match="'p0' failed in authorize"):
+        await calls.every("authorize", context())
+    assert [fault[:2] for fault in faults] == [("p0", "authorize")]
+
+
+async def test_a_request_that_is_cancelled_is_no_fault_of_a_plugin() -> None:
+    calls, faults = chain(Waits(cancelled=False))
+    asking = asyncio.ensure_future(calls.every("authorize", context()))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert faults == []

@@ -3,45 +3,17 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
-from proxy.commands.run import run
+from tests.proxy.conftest import Paifang
 from tests.proxy.gateways import SIMULATED, WITH_STATIC_KEY, write
-
-Paifang = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(autouse=True)
-def in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Commands find ./gateway.yaml; what they do to logging ends with the test."""
-    write(tmp_path, WITH_STATIC_KEY)
-    monkeypatch.chdir(tmp_path)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-    structlog.reset_defaults()
-
-
-@pytest.fixture
-def paifang(capsys: pytest.CaptureFixture[str]) -> Paifang:
-    return lambda *arguments: _called(capsys, *arguments)
-
-
-def _called(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    status = run(arguments)
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
 
 COMMANDS = [
     "serve", "check", "schema", "keys create", "keys list", "keys show", "keys update", "keys revoke", "models",
-    "routes", "explain", "plugins", "usage", "ledger verify", "db upgrade",
+    "routes", "explain", "plugins", "usage", "ledger verify", "ledger export", "db upgrade", "wallet create",
+    "wallet credit", "wallet adjust", "wallet show",
 ]  # fmt: skip
 
 
@@ -134,7 +106,7 @@ def test_rate_limits_of_a_key(paifang: Paifang, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("keys", "create", "a", "--wallet", "me"), "'me' is no wallet of gateway.yaml (team)."),
+        (("keys", "create", "a", "--wallet", "me"), "'me' is no wallet (team)."),
         (("keys", "create", "ci"), "gateway.yaml has a key named 'ci'"),
         (("keys", "create", "a", "--daily-usd", "lots"), "budget.daily_usd: expected an amount of USD"),
         (("keys", "show", "a/b"), "There is no key 'a/b'"),
@@ -143,7 +115,10 @@ def test_rate_limits_of_a_key(paifang: Paifang, tmp_path: Path) -> None:
         (("explain", "seed", "--key", "nobody"), "There is no key 'nobody'"),
         (("usage", "--by", "colour"), "Usage is added up by key, wallet,"),
         (("usage", "--month", "2026-13"), "'2026-13' is not a month such as 2026-11."),
-        (("usage", "--month", "2026-11", "--since", "2026-11-01"), "Give a month, or since and until, not both."),
+        (("usage", "--month", "2026-11", "--since", "2026-11-01"), "Give a day, or a month, or since and until, not several"),
+        (("usage", "--day", "2026-11-31", "--csv"), "'2026-11-31' is not a day such as 2026-11-20."),
+        (("usage", "--each", "--month", "11", "--csv"), "'11' is not a month such as 2026-11."),
+        (("ledger", "export", "--since", "soon", "--csv"), "'soon' is not a date"),
         (("usage", "--since", "2026-11-02", "--until", "2026-11-01"), "since must be before until."),
         (("usage", "--timezone", "Mars"), "'Mars' is no time zone"),
     ],

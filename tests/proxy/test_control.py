@@ -14,11 +14,11 @@ from proxy.boot import load
 from proxy.control import ControlError, answers, connect, control_socket
 from proxy.gateway import Gateway
 from proxy.storage.sqlite import OwnerError
-from tests.proxy.gateways import SIMULATED, write
+from tests.proxy.gateways import SIMULATED, opened, write
 
 
 def socket_of(file: Path) -> Path:
-    return control_socket(file, load(file, {}).config)
+    return control_socket(file, load(file, {}).config.store.url)
 
 
 def test_it_is_beside_the_sqlite_file(tmp_path: Path) -> None:
@@ -27,9 +27,17 @@ def test_it_is_beside_the_sqlite_file(tmp_path: Path) -> None:
     assert socket_of(file) == tmp_path / "data/books.db.sock"
 
 
-def test_it_is_beside_gateway_yaml_with_another_store(tmp_path: Path) -> None:
-    file = write(tmp_path, SIMULATED + "store: {url: postgresql://u:p@h/db}\n")
-    assert socket_of(file) == tmp_path / "gateway.yaml.sock"
+def test_it_is_beside_gateway_yaml_with_a_store_in_no_file(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+    assert control_socket(file, "sqlite:///:memory:") == tmp_path / "gateway.yaml.sock"
+
+
+async def test_a_broken_file_still_leads_to_the_gateway_that_runs_on_it(tmp_path: Path) -> None:
+    async with opened(tmp_path, SIMULATED) as (gateway, _):
+        await gateway.listen_control(await asyncio.to_thread(socket_of, gateway.file))
+        gateway.file.write_text(SIMULATED + "modles: {}\n")
+        async with connect(gateway.file, {}) as caller:
+            assert (await caller.call("GET", "status"))["pid"] == os.getpid()
 
 
 def test_two_names_of_one_file_have_one_socket(tmp_path: Path) -> None:

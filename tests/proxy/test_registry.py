@@ -7,6 +7,8 @@ import pytest
 from proxy.config import PluginLoadError
 from proxy.registry import BUILTIN_CHAIN, Registry
 
+HOOK = "from proxy import hookimpl\n@hookimpl\ndef authorize(ctx): ...\n"
+
 
 def test_the_builtin_chain_is_found_through_entry_points(tmp_path: Path) -> None:
     registry = Registry(None, tmp_path)
@@ -24,12 +26,12 @@ def test_listing_is_complete_and_in_order(tmp_path: Path) -> None:
 
 def test_what_is_listed_again_is_kept_unless_its_file_changed(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
-    file.write_text("VALUE = 1\n")
+    file.write_text(HOOK + "VALUE = 1\n")
     first = Registry(["metrics", "./mine.py"], tmp_path)
     again = Registry(["metrics", "./mine.py"], tmp_path, first)
     assert again.object_of("metrics") is first.object_of("metrics")
     assert again.object_of("./mine.py") is first.object_of("./mine.py")
-    file.write_text("VALUE = 22\n")
+    file.write_text(HOOK + "VALUE = 22\n")
     changed = Registry(["metrics", "./mine.py"], tmp_path, again)
     assert changed.object_of("./mine.py").VALUE == 22
 
@@ -41,6 +43,7 @@ def test_what_is_listed_again_is_kept_unless_its_file_changed(tmp_path: Path) ->
         ("x = 1\ny = x / 0\n", r"./mine.py:2: ZeroDivisionError"),
         ("from proxy import hookimpl\n@hookimpl\ndef authorise(ctx): ...\n", r"hook 'authorise' that does not exist"),
         ("from proxy import hookimpl\n@hookimpl\ndef authorize(request): ...\n", r"request"),
+        ("def authorize(ctx): ...\n", r"it has no hooks; mark its functions with @hookimpl"),
         ("from proxy import hookimpl\n@hookimpl(wrapper=True)\ndef authorize(ctx): yield\n", r"is a wrapper"),
     ],
 )
@@ -59,3 +62,27 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_an_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(LookupError):
         Registry(["budgett"], tmp_path).plugin_model("budgett")
+
+
+@pytest.mark.parametrize(
+    ("adapter", "why"),
+    [
+        ("object()", r"adapter 'object' has no name, base_url, signer"),
+        ("Parrot", r"adapter 'parrot' is a class: register an instance"),
+        ("Parrot(signer='hmac')", r"names the signer 'hmac', expected one of bearer"),
+        ("Parrot(options=dict)", r"options that are no pydantic model"),
+        ("1 / 0", r"plugin './mine.py' can't register its adapters: ZeroDivisionError"),
+    ],
+)
+def test_an_adapter_that_lacks_something_is_named(tmp_path: Path, adapter: str, why: str) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from proxy import NoOptions, hookimpl\n"
+        "class Parrot:\n"
+        "    name, base_url, simulated, prompt_overhead_tokens = 'parrot', None, False, 0\n"
+        "    def __init__(self, signer='none', options=NoOptions):\n"
+        "        self.signer, self.options = signer, options\n"
+        "    def open(self, chat, target): ...\n"
+        f"@hookimpl\ndef register_adapters(register):\n    register({adapter})\n"
+    )
+    with pytest.raises(PluginLoadError, match=why):
+        Registry(["./mine.py"], tmp_path)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from proxy import reload
 from proxy.gateway import Gateway
@@ -116,3 +117,12 @@ async def test_a_nudge_reloads_what_has_not_changed(tmp_path: Path) -> None:
     async with followed(write(tmp_path, SIMULATED), nudged) as gateway:
         nudged.set()
         await comes(lambda: gateway.app.reloads.outcomes["ok"] == 1)
+
+
+async def test_a_plugin_that_can_not_start_leaves_the_old_configuration_and_counts(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from proxy import hookimpl\n@hookimpl\ndef startup(app):\n    raise OSError('no')\n")
+    with capture_logs():  # structlog's own way to show an exception blocks
+        async with followed(write(tmp_path, SIMULATED)) as gateway:
+            write(tmp_path, SIMULATED + "plugins: [virtual_keys, routing, metering, ./mine.py]\n")
+            await comes(lambda: gateway.app.reloads.outcomes["failed"] == 1)
+            assert "./mine.py" not in gateway.registry.names

@@ -1,5 +1,6 @@
 """Events → the client's bytes, over a real connection."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from proxy import streaming
 from proxy.chat import (
     Answer,
     ChatEvent,
@@ -23,7 +25,7 @@ from proxy.chat import (
     Verbatim,
 )
 from proxy.errors import UpstreamTimeout
-from proxy.streaming import JsonReply, Reply, StreamReply
+from proxy.streaming import ClientGone, JsonReply, Reply, StreamReply
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "cost": 0.1}
 WHOLE: list[ChatEvent] = [
@@ -182,3 +184,28 @@ async def test_an_error_after_it_is_an_event_and_the_answer_never_looks_complete
     assert (response.status, complete) == (200, False)
     assert json.loads(body.split(b"data: ")[-1])["error"]["code"] == "upstream_timeout"
     assert b"[DONE]" not in body
+
+
+async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "STALL_S", 0.05)
+    gone = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        reply = stream(request)
+        try:
+            while True:
+                await reply.write([Verbatim(b"data: " + b"x" * 100_000 + b"\n\n")], dict)
+        except ClientGone:
+            gone.set()
+        assert reply.response is not None
+        return reply.response
+
+    app = web.Application()
+    app.router.add_post("/", handler)
+    async with TestServer(app) as server:
+        reader, writer = await asyncio.open_connection(server.host, server.port)
+        reader._transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
+        async with asyncio.timeout(5):
+            await gone.wait()
+        writer.close()

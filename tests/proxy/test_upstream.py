@@ -42,7 +42,10 @@ async def transport() -> AsyncIterator[AiohttpTransport]:
     await transport.close()
 
 
-async def ask(transport: AiohttpTransport, url: str, **timeouts: float) -> bytes:
+async def ask(
+    transport: AiohttpTransport, url: str, *, within_s: float = 5, pause_s: float = 0, **timeouts: float
+) -> bytes:
+    """pause_s: between two reads."""
     provider = Provider(
         name="p",
         adapter=Keyed(),  # type: ignore[arg-type]
@@ -52,12 +55,13 @@ async def ask(transport: AiohttpTransport, url: str, **timeouts: float) -> bytes
         connect_s=1,
     )
     target = replace(TARGET, timeouts=Timeouts(**timeouts))
-    deadline_s = asyncio.get_running_loop().time() + 5
+    deadline_s = asyncio.get_running_loop().time() + within_s
     response = await transport.send(provider, target, Send(path="/x", body=b"{}", stream=True), deadline_s)
     try:
         body = b""
         while data := await response.read():
             body += data
+            await asyncio.sleep(pause_s)
         return body
     finally:
         await response.close()
@@ -99,6 +103,41 @@ async def test_faults_on_the_wire(
     with pytest.raises(error) as caught:
         await ask(transport, upstream.url, first_byte_s=0.3, idle_s=0.3)
     assert caught.value.progress is progress
+
+
+WHOLE = HEAD + b"Content-Length: %d\r\n\r\n%b"
+
+
+async def test_bytes_that_nobody_asked_for_are_nobodys_answer(transport: AiohttpTransport, scripted: Start) -> None:
+    unasked = asyncio.Event()
+    first = [READ, WHOLE % (3, b"one"), unasked, WHOLE % (6, b"poison"), STALL]
+    upstream = await scripted(first, [READ, WHOLE % (3, b"two"), STALL])
+    assert await ask(transport, upstream.url) == b"one"
+    unasked.set()
+    await asyncio.sleep(0.05)
+    assert await ask(transport, upstream.url) == b"two"
+    assert upstream.connections == 2
+
+
+async def test_a_kept_connection_that_was_closed_costs_no_request(transport: AiohttpTransport, scripted: Start) -> None:
+    upstream = await scripted([READ, WHOLE % (3, b"one"), READ, RST], [READ, WHOLE % (3, b"two"), READ, RST])
+    assert await ask(transport, upstream.url) == b"one"
+    assert await ask(transport, upstream.url) == b"two"
+    assert (upstream.connections, len(upstream.requests)) == (2, 3)
+
+
+async def test_what_broke_off_on_a_new_connection_is_not_sent_again(transport: AiohttpTransport, scripted: Start) -> None:
+    upstream = await scripted([READ, RST], [READ, WHOLE % (3, b"two")])
+    with pytest.raises(UpstreamUnreachable):
+        await ask(transport, upstream.url)
+    assert upstream.connections == 1
+
+
+async def test_a_provider_that_never_pauses_is_stopped_at_the_deadline(transport: AiohttpTransport, scripted: Start) -> None:
+    upstream = await scripted([READ, HEAD + b"\r\n", *[b"x" * 100_000] * 1000, STALL])
+    with pytest.raises(UpstreamTimeout) as caught:
+        await ask(transport, upstream.url, within_s=0.3, pause_s=0.01)
+    assert caught.value.progress is Progress.HEADERS_ONLY
 
 
 async def test_nothing_listens(transport: AiohttpTransport) -> None:

@@ -47,6 +47,15 @@ async def test_usage_by_key_and_model(store: Store) -> None:
     )
 
 
+async def test_only_what_is_asked_for(store: Store) -> None:
+    await log(store, {}, {"user": "v"}, {"key": "cd", "user": "v"}, {"key": "cd", "family": "kimi"})
+    (line,) = await store.reports.usage(["model"], *ALWAYS, where={"key": "cd", "user": "v"})
+    assert (line.group, line.requests) == ({"model": "doubao-seed"}, 1)
+    lines = await store.reports.usage(["user"], *ALWAYS, where={"key": "cd"})
+    assert [(line.group["user"], line.requests) for line in lines] == [("u", 1), ("v", 1)]
+    assert await store.reports.usage([], *ALWAYS, where={"wallet": "nobody's"}) == []
+
+
 async def test_days_are_the_zones(store: Store) -> None:
     evening_ns = (START_S + 15 * 3600) * SECOND_NS
     await log(store, {"received_ns": evening_ns}, {"received_ns": evening_ns + 3600 * SECOND_NS, "user": "v"})
@@ -76,24 +85,17 @@ async def test_an_unknown_group_is_refused(store: Store) -> None:
         await store.reports.usage(["key", "colour"], *ALWAYS)
 
 
-async def test_pages_of_the_ledger(store: Store, clock: MovedClock) -> None:
-    await store.wallets.credit("team-a", 500, operation_id="op-1", actor="ann", reason="invoice 7")
-    await log(store, {"wallet": "team-a", "price": '{"input": "1.00"}', "price_line": "100 × $1.00/M"})
-    (topup,) = await store.entries.page(limit=1)
-    assert (topup.kind, topup.debit, topup.credit, topup.amount) == ("topup", "external", "wallet:team-a", 500)
-    assert (topup.actor, topup.line, topup.at_ns) == ("ann", "invoice 7", clock.now_ns())
-    (charged,) = await store.entries.page(after_id=topup.id)
-    assert (charged.debit, charged.credit, charged.line) == ("wallet:team-a", "provider:ark", "100 × $1.00/M")
-    stamps = await store.writer.run(
-        lambda db: db.exec_driver_sql("SELECT stamp FROM price JOIN entry ON price.id = price_id").scalars().all()
-    )
-    assert stamps == ['{"input": "1.00"}']
-
-
 async def test_old_usage_is_forgotten_and_the_ledger_still_agrees(store: Store, clock: MovedClock) -> None:
     await log(store, *({"received_ns": (START_S + day * DAY_S) * SECOND_NS} for day in range(4)))
     assert await store.reports.forget((START_S + 2 * DAY_S) * SECOND_NS) == 2
     (line,) = await store.reports.usage(["key"], *ALWAYS)
     assert line.requests == 2
     assert len(await store.entries.page()) == 4
+    assert await store.reports.verify() == []
+
+
+async def test_what_was_forgotten_stays_so_when_more_is_to_be_kept(store: Store) -> None:
+    await log(store, {"received_ns": START_S * SECOND_NS})
+    for days in (9, 1):
+        await store.reports.forget((START_S + days * DAY_S) * SECOND_NS)
     assert await store.reports.verify() == []

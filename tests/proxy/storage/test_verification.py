@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import pytest
 from sqlalchemy import Connection
 
+from proxy.storage import verification
 from proxy.storage.store import Store
 from proxy.storage.verification import problems
 from proxy.storage.wallets import wallet_window
@@ -62,6 +64,7 @@ FLIPS = [
     "UPDATE usage_row SET request_id = 'e' WHERE request_id = 'a'",
     "DELETE FROM usage_row WHERE request_id = 'without a hold'",
     "UPDATE subject SET key = 'cd' WHERE route <> ''",
+    "UPDATE entry SET credit = 'wallet:nobody', debit = 'external' WHERE kind = 'topup'",
     "UPDATE price SET stamp = '{'",
 ]
 
@@ -84,6 +87,35 @@ async def test_each_flipped_row_is_found(kept: Store) -> None:
     assert await kept.reports.verify() == []
 
 
-async def test_verifying_does_not_disturb_what_runs(kept: Store) -> None:
-    answers = await asyncio.gather(kept.reports.verify(), kept.ledger.reserve("more", 1, [window(1000)]))
-    assert answers[0] == []
+@pytest.mark.parametrize("rows_a_slice", [1, 2, 3])
+async def test_slices_find_the_same(kept: Store, rows_a_slice: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "SLICE_ROWS", rows_a_slice)
+    await test_each_flipped_row_is_found(kept)
+
+
+async def test_verifying_does_not_disturb_what_runs(kept: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps and requests take turns, and each step sees other books than the one before."""
+    monkeypatch.setattr(verification, "SLICE_ROWS", 1)
+    over = asyncio.Event()
+    limits = [window(10**9), wallet_window("team-a")]
+
+    async def spend(worker: int) -> int:
+        for number in itertools.count():
+            if over.is_set():
+                return number
+            request_id = f"{worker}-{number}"
+            held = await kept.ledger.reserve(request_id, 1, limits)
+            await kept.wallets.credit("team-a", 2, operation_id=f"op-{request_id}", actor="ann", reason="")
+            await kept.ledger.commit([held.settle(charge(2))], row(request_id, 2, wallet="team-a"))
+        raise AssertionError
+
+    async def verify() -> list[str]:
+        try:
+            return await kept.reports.verify()
+        finally:
+            over.set()
+
+    found, *requests = await asyncio.gather(verify(), *map(spend, range(4)))
+    assert found == []
+    assert sum(requests) > 20
+    assert await kept.reports.verify() == []

@@ -1,0 +1,98 @@
+"""`paifang usage`: what was used, added up or request by request."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from proxy.commands.shared import (
+    CONFIG,
+    ConfigOption,
+    JsonOption,
+    ask,
+    ask_pages,
+    csv_writer,
+    print_json,
+    print_rows,
+)
+
+COLUMNS = (
+    "requests", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "estimated", "debit_usd", "cost_usd"
+)  # fmt: skip
+REQUEST_COLUMNS = (
+    "received_at", "request_id", "client_request_id", "key", "wallet", "user", "model", "family", "route", "provider",
+    "attempts", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "estimated", "debit_usd",
+    "cost_usd", "price_line", "latency_ms", "first_token_ms", "overhead_ms", "status", "code", "end", "stream",
+)  # fmt: skip
+ON_A_SCREEN = (
+    "received_at", "request_id", "key", "wallet", "user", "model", "route", "input_tokens", "output_tokens", "debit_usd",
+    "latency_ms", "status", "code", "end",
+)  # fmt: skip
+PAGE = 1_000
+Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="From this date or time; left out: this month.")]
+Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to this date or time, itself not included.")]
+Day = Annotated[str | None, typer.Option("--day", metavar="DATE", help="Of this day, such as 2026-11-20.")]
+Month = Annotated[str | None, typer.Option("--month", metavar="MONTH", help="Of this month, such as 2026-11.")]
+Timezone = Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Whose days and months these are.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("usage", epilog="Example: paifang usage --by key,day --month 2026-11 --timezone Asia/Singapore")(_usage)
+
+
+def _usage(
+    config: ConfigOption = CONFIG,
+    by: Annotated[
+        str, typer.Option(metavar="NAMES", help="Add up by any of key, wallet, model, family, route, provider, user, day.")
+    ] = "key,model",
+    each: Annotated[bool, typer.Option("--each", help="List the requests instead, the newest first.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="With --each: at most so many; 0: all.")] = 50,
+    since: Since = None,
+    until: Until = None,
+    day: Day = None,
+    month: Month = None,
+    timezone: Timezone = "UTC",
+    key: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this key.")] = None,
+    wallet: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this wallet.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this model.")] = None,
+    family: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this family.")] = None,
+    route: Annotated[str | None, typer.Option(metavar="NAME", help="Only over this route.")] = None,
+    provider: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this provider.")] = None,
+    user: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this user, as clients named them.")] = None,
+    request: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --each: only the request of this id, ours or the client's.")
+    ] = None,
+    as_csv: CsvOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Add up what was used and what it cost; cost_usd is what the providers took."""
+    asked = {
+        "since": since, "until": until, "day": day, "month": month, "timezone": timezone, "key": key, "wallet": wallet,
+        "model": model, "family": family, "route": route, "provider": provider, "user": user, "request": request,
+    }  # fmt: skip
+    query = {name: value for name, value in asked.items() if value is not None}
+    if each:
+        return _list(config, limit or None, query, as_csv, as_json)
+    answer = ask(config, "GET", "usage", by=by, **query)
+    columns = (*answer["by"], *COLUMNS)
+    if as_json:
+        print_json(answer)
+    elif as_csv:
+        csv_writer(columns)(answer["rows"])
+    else:
+        print_rows(columns, answer["rows"], fold=False)
+
+
+def _list(config: Any, limit: int | None, query: dict[str, str], as_csv: bool, as_json: bool) -> None:
+    if as_csv:
+        write = csv_writer(REQUEST_COLUMNS)
+        return ask_pages(config, "usage/requests", limit, PAGE, query, lambda page: write(page["requests"]))
+    pages: list[Any] = []
+    ask_pages(config, "usage/requests", limit, PAGE, query, pages.append)
+    requests = [request for page in pages for request in page["requests"]]
+    if as_json:
+        print_json({name: pages[0][name] for name in ("since", "until", "timezone")} | {"requests": requests})
+    else:
+        print_rows(ON_A_SCREEN, requests, fold=False)

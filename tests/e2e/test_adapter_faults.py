@@ -1,0 +1,70 @@
+"""An adapter that breaks the port's rules fails its request, by name, and never looks like an answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from proxy.gateway import Gateway
+
+KEY = "sk-parrot-0123456789-0123456789"
+CONFIG = f"""
+providers: {{bird: {{adapter: parrot}}}}
+models: {{polly: {{family: birds, price: {{input: 1, output: 1}}, routes: [{{provider: bird, model: p}}]}}}}
+keys: [{{name: me, key: {KEY}}}]
+plugins: [virtual_keys, model_scope, budget, routing, metering, ./parrot.py]
+"""
+PARROT = """
+from proxy import DONE, Emit, Exchange, Finish, NoOptions, TextDelta, Usage, hookimpl
+
+class Talk(Exchange):
+    def __init__(self):
+        self.steps = [{steps}]
+    def next(self):
+        return self.steps.pop(0)
+
+class Parrot:
+    name, base_url, signer, simulated, options, prompt_overhead_tokens = "parrot", None, "none", True, NoOptions, 0
+    def open(self, chat, target):
+        return Talk()
+
+@hookimpl
+def register_adapters(register):
+    register(Parrot())
+"""
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "code"),
+    [
+        ("Emit((TextDelta('hi'), Finish('stop'))), DONE", 200, None),
+        ("5", 500, "plugin_error"),
+        ("", 500, "plugin_error"),
+        ("Emit(('hi',)), DONE", 500, "plugin_error"),
+        ("Emit((TextDelta('hi'), Finish('banana'))), DONE", 500, "plugin_error"),
+        ("Emit((Usage(input_tokens=-5, output_tokens=1), Finish('stop'))), DONE", 500, "plugin_error"),
+        ("Emit((TextDelta('hi'),)), DONE", 502, "upstream_error"),
+    ],
+)
+async def test_what_is_no_answer_is_none(tmp_path: Path, steps: str, status: int, code: str | None) -> None:
+    (tmp_path / "gateway.yaml").write_text(CONFIG)
+    (tmp_path / "parrot.py").write_text(PARROT.format(steps=steps))
+    gateway = await Gateway.open(tmp_path / "gateway.yaml", {})
+    try:
+        port = await gateway.listen("127.0.0.1", 0)
+        body = {"model": "polly", "messages": [{"role": "user", "content": "hello"}]}
+        headers = {"authorization": f"Bearer {KEY}"}
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        with capture_logs():
+            async with aiohttp.ClientSession() as session, session.post(url, json=body, headers=headers) as response:
+                answer = await response.json()
+        assert response.status == status
+        assert answer.get("error", {}).get("code") == code
+        if code == "plugin_error":
+            assert answer["error"]["param"] == "parrot"
+        assert gateway.store.ledger.unsettled == 0
+    finally:
+        await gateway.close()

@@ -1,0 +1,80 @@
+"""`paifang ledger …`: the books checked, and told entry by entry."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests.proxy.commands.stores import alter, fill
+from tests.proxy.conftest import Paifang
+
+FLIPS = {
+    "spending": "UPDATE spending SET posted = posted + 1 WHERE scope = 'key:ci'",
+    "hold": "UPDATE hold SET posted = posted - 1",
+    "hold_leg": "UPDATE hold_leg SET posted = 99",
+    "entry": "UPDATE entry SET amount = amount + 1 WHERE kind = 'topup'",
+    "usage_row": "UPDATE usage_row SET debit = debit + 1",
+    "subject": "UPDATE subject SET provider = 'other' WHERE provider <> ''",
+    "price": "UPDATE price SET stamp = '{'",
+}
+
+
+@pytest.fixture
+def filled(paifang: Paifang) -> Paifang:
+    """A credit and two requests."""
+    paifang("wallet", "credit", "team", "5", "--reason", "invoice, \"7\"", "--actor", "ann")
+    fill({}, {"wallet": "team"})
+    return paifang
+
+
+def test_what_was_written_agrees(filled: Paifang) -> None:
+    assert filled("ledger", "verify") == (0, "the ledger agrees with itself\n", "")
+    assert json.loads(filled("ledger", "verify", "--json")[1]) == {"problems": []}
+
+
+@pytest.mark.parametrize("table", FLIPS)
+def test_one_flipped_value_is_bad_news(filled: Paifang, table: str) -> None:
+    alter(FLIPS[table])
+    status, out, err = filled("ledger", "verify")
+    assert status == 1
+    assert out
+    assert "put a backup in the store's place" in err
+
+
+def test_entries_as_lines_of_json(filled: Paifang) -> None:
+    entries = [json.loads(line) for line in filled("ledger", "export")[1].splitlines()]
+    assert [(entry["id"], entry["kind"], entry["debit"], entry["amount_usd"]) for entry in entries] == [
+        (1, "topup", "external", "5.00"),
+        (2, "charge", "key:ci", "0.0000001"),
+        (3, "charge", "wallet:team", "0.0000001"),
+    ]
+    assert entries[1]["price"] == {"input": "0.02"}
+
+
+def test_entries_as_csv(filled: Paifang) -> None:
+    topup, *charges = csv.DictReader(io.StringIO(filled("ledger", "export", "--csv")[1]))
+    assert (topup["actor"], topup["line"], topup["price"]) == ("ann", 'invoice, "7"', "")
+    assert [charged["price"] for charged in charges] == ['{"input": "0.02"}'] * 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        (("--account", "wallet:team"), [1, 3]),
+        (("--kind", "charge"), [2, 3]),
+        (("--account", "provider:ark", "--kind", "topup"), []),
+        (("--until", "2020-01-01"), []),
+        (("--since", "2020-01-01"), [1, 2, 3]),
+        (("--month", "2020-01"), []),
+    ],
+)
+def test_ranges(filled: Paifang, arguments: tuple[str, ...], ids: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.commands.ledger.PAGE", 1)
+    assert [json.loads(line)["id"] for line in filled("ledger", "export", *arguments)[1].splitlines()] == ids
+
+
+def test_either_format(filled: Paifang) -> None:
+    assert filled("ledger", "export", "--csv", "--json")[0] == 2
