@@ -27,6 +27,7 @@ from proxy import (
     Finish,
     Part,
     StreamTruncated,
+    TextDelta,
     UpstreamError,
     UpstreamProtocolError,
     Usage,
@@ -34,6 +35,8 @@ from proxy import (
     dumps,
 )
 
+_ONE = {0}
+_PLAIN = frozenset({"index", "delta", "finish_reason", "logprobs"})
 MOST_EARLY_COMMENTS = 16
 """Of the comments before the first chunk, so many of the last are passed on with it."""
 
@@ -69,6 +72,8 @@ class ChatReader:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._usage: Usage | None = None
+        self._served: tuple[str, bytes, bytes] = ("", b"", b"")
+        """What the provider calls the model, and the member as it writes it and as the client shall read it."""
 
     def comment(self, sse: SseEvent) -> Sequence[ChatEvent]:
         if self._started:
@@ -99,7 +104,9 @@ class ChatReader:
                 changes["usage"] = None
             if renamed:
                 changes["model"] = self._alias_json
-            raw = sse.with_data(edited(sse.data or "", changes, values))
+            raw = (None if counts else self._renamed(raw, values["model"])) or sse.with_data(
+                edited(sse.data or "", changes, values)
+            )
         events = [*self._early, Verbatim(raw, parts)]
         self._early.clear()
         return events
@@ -127,7 +134,25 @@ class ChatReader:
         self._keep_usage(body.pop("usage", None), values.get("service_tier"))
         return [Answer(body, tuple(parts)), *self._usage_events()]
 
+    def _renamed(self, raw: bytes, model: Any) -> bytes | None:
+        """The event with the client's name for the model, where a look at the bytes shows that nothing else can be meant.
+
+        In JSON a quote inside of a string is escaped, so if `"model"` stands there once, and no letter is escaped that
+        might spell it another way, it is the top-level name that the event is known to have.
+        """
+        if model != self._served[0]:
+            if not isinstance(model, str):
+                return None
+            self._served = (model, b'"model":"%b"' % model.encode(errors="replace"), b'"model":' + self._alias_json.encode())
+        _, old, new = self._served
+        at = raw.find(old)
+        if at < 0 or raw.count(b'"model"') != 1 or b"\\u00" in raw:
+            return None
+        return raw[:at] + new + raw[at + len(old) :]
+
     def _parts(self, values: Mapping[str, Any], choices: list[dict[str, Any]]) -> tuple[Part, ...]:
+        if len(choices) == 1 and self._begun == _ONE and (text := _plain_text(choices[0])) is not None:
+            return (TextDelta(text),)
         parts: list[Part] = []
         if not self._started:
             self._started = True
@@ -154,6 +179,17 @@ class ChatReader:
         if self._asked_tier is not None and usage.service_tier is None:
             usage = replace(usage, service_tier=self._asked_tier)
         return [usage]
+
+
+def _plain_text(choice: dict[str, Any]) -> str | None:
+    """The text of a choice that says nothing else, as nearly all do; None if there may be more."""
+    delta = choice.get("delta")
+    if type(delta) is not dict or len(delta) != 1 or len(choice) > 4 or choice.get("index") != 0:
+        return None
+    if choice.get("finish_reason") is not None or choice.get("logprobs") is not None or choice.keys() - _PLAIN:
+        return None
+    text = delta.get("content")
+    return text if type(text) is str and text else None
 
 
 def _total(usage: Usage) -> int:

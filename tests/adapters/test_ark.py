@@ -42,7 +42,7 @@ def ark_stream(*chunks: str, done: bool = True) -> bytes:
 
 def chunks_of(told: Told) -> list[dict[str, Any]]:
     events = [event for event in told.events if isinstance(event, Verbatim)]
-    return [orjson.loads(event.raw.removeprefix(b"data: ")) for event in events]
+    return [orjson.loads(event.raw.removeprefix(b"data:")) for event in events]
 
 
 def test_stream_becomes_openais() -> None:
