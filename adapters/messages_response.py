@@ -46,6 +46,7 @@ class MessageReader:
         self.done = False
         self._begun = False
         self._finished = False
+        self._stopped = False
         self._calls: dict[int, _Call] = {}
         self._signed: int | None = None
         self._usage = MessageUsage(service_tier)
@@ -74,13 +75,14 @@ class MessageReader:
                 reason = _mapping(values.get("delta")).get("stop_reason")
                 return self._finish(reason) if reason else ()
             case "message_stop":
-                return self.end(stopped=True)
+                self._stopped = True
+                return self.end(said=True)
         return ()
 
-    def end(self, *, stopped: bool = False) -> Sequence[ChatEvent]:
+    def end(self, *, said: bool) -> Sequence[ChatEvent]:
         if self.done:
             return ()
-        if not self._begun or not (self._finished or stopped):
+        if not self._begun or not (self._finished or self._stopped):
             raise StreamTruncated("The provider's stream broke off in the middle of its answer.")
         self.done = True
         return [*self._finish(None), *self._usage.events()]

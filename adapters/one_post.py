@@ -52,8 +52,8 @@ class AnswerReader(Protocol):
         """What a block of comments comes to: a sign of life."""
         ...
 
-    def end(self) -> Sequence[ChatEvent]:
-        """The stream says it is over, or is. Raises: StreamTruncated: in the middle of the answer."""
+    def end(self, *, said: bool) -> Sequence[ChatEvent]:
+        """The stream is over; said: it says so itself. Raises: StreamTruncated: in the middle of the answer."""
         ...
 
     def whole(self, values: dict[str, Any]) -> Sequence[ChatEvent]:
@@ -122,7 +122,7 @@ class OnePost(Exchange):
                     return ()
                 last = self._framer.feed_eof()
                 events = list(self._read(last)) if last is not None else []
-                return events if self._reader.done else [*events, *self._reader.end()]
+                return events if self._reader.done else [*events, *self._reader.end(said=False)]
             case "unknown":
                 self._check_head()
                 raise StreamTruncated("The provider's answer is empty.", upstream=self._upstream())
@@ -177,7 +177,7 @@ class OnePost(Exchange):
         if not data or data.isspace():
             return ()
         if data.startswith("[DONE]"):
-            return self._reader.end()
+            return self._reader.end(said=True)
         values = read_object(data)
         self._check_for_error(values, named=sse.event == "error")
         return self._reader.event(sse, values)

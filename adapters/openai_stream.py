@@ -63,6 +63,7 @@ class ChatReader:
     def __init__(self, chat: ChatRequest, dialect: Dialect) -> None:
         self.done = False
         self._alias = chat.model
+        self._choices = chat.n
         self._alias_json = json.dumps(chat.model)
         self._asked_tier: str | None = chat.body.get("service_tier")
         self._mend = dialect.mender() if dialect.mender else None
@@ -111,10 +112,10 @@ class ChatReader:
         self._early.clear()
         return events
 
-    def end(self) -> Sequence[ChatEvent]:
+    def end(self, *, said: bool) -> Sequence[ChatEvent]:
         if not self._begun:
             raise StreamTruncated("The provider's stream ended before it said anything.")
-        if self._begun > self._finished:
+        if self._begun > self._finished or (not said and len(self._begun) < self._choices):
             raise StreamTruncated("The provider's stream broke off in the middle of its answer.")
         self.done = True
         return self._usage_events()

@@ -97,7 +97,7 @@ class SseFramer:
             self._begun = True
             raw = raw.removeprefix(_BYTE_ORDER_MARK)
         try:
-            if raw.startswith(b"data:") and not self._speaks_cr and raw.find(b"\n") == len(raw) - 2:
+            if raw.startswith(b"data:") and b"\r" not in raw and raw.find(b"\n") == len(raw) - 2:
                 start = 6 if raw.startswith(b" ", 5) else 5
                 return SseEvent(raw, "", raw[start:-2].decode(), start)
             text = raw.decode()

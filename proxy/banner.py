@@ -25,8 +25,6 @@ def banner(snapshot: Snapshot, version: str, address: str, file: Path) -> Iterat
         yield f"model {name}{also}: {routes or 'no route'}"
     for notice in snapshot.notices:
         yield f"note: {notice}"
-    if snapshot.config.server.workers != 1:
-        yield "note: server.workers has no effect: this version serves with one process"
 
 
 def example(snapshot: Snapshot, address: str, principal: Principal, key: str) -> str | None:

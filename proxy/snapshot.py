@@ -114,7 +114,7 @@ def compile_snapshot(config: Config, adapters: Mapping[str, Adapter], chain: Cha
             }
         ),
         chain=chain,
-        notices=tuple(_notices(config, providers, models)),
+        notices=tuple(_notices(config, providers, models, chain)),
     )
 
 
@@ -266,7 +266,9 @@ def _static_keys(config: Config) -> dict[str, KeyRecord]:
     return records
 
 
-def _notices(config: Config, providers: Mapping[str, Provider], models: Mapping[str, ModelEntry]) -> list[str]:
+def _notices(
+    config: Config, providers: Mapping[str, Provider], models: Mapping[str, ModelEntry], chain: Chain
+) -> list[str]:
     notices = [
         f"provider {name} is off: its api_key is empty" for name, provider in providers.items() if not provider.active
     ]
@@ -276,4 +278,10 @@ def _notices(config: Config, providers: Mapping[str, Provider], models: Mapping[
         elif not entry.pool:
             notices.append(f"model {name} can't be served: none of its routes is enabled and has a credential")
     notices += [f"key {key.name} is off: its value is empty" for key in config.keys if not key.key]
+    if config.server.workers != 1:
+        notices.append("server.workers has no effect: this version serves with one process")
+    if not chain.has("authenticate"):
+        notices.append("no plugin of the chain authenticates, so every request gets 401: add virtual_keys")
+    if not chain.has("meter"):
+        notices.append("no plugin of the chain meters, so nothing is debited: add metering")
     return notices

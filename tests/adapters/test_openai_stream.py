@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,6 +111,15 @@ def test_crlf_stream_passes_as_it_came() -> None:
 def test_broken_utf8_reaches_the_client_as_utf8() -> None:
     told = three_ways(exchange, b'data: {"choices":[{"delta":{"content":"\xff"},"finish_reason":"stop"}]}\n\n')
     assert raws(told) == ['data: {"choices":[{"delta":{"content":"\ufffd"},"finish_reason":"stop"}]}\n\n'.encode()]
+
+
+def test_a_cut_before_the_second_choice_began_is_no_end() -> None:
+    def two() -> Exchange:
+        return open_exchange(post("/chat/completions", {}, stream=True), replace(chat(), n=2))
+
+    first = 'data: {"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"stop"}]}\n\n'
+    assert isinstance(three_ways(two, first.encode()).fault, StreamTruncated)
+    assert three_ways(two, first.encode() + b"data: [DONE]\n\n").fault is None
 
 
 def test_what_deltas_say() -> None:

@@ -114,6 +114,7 @@ ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 
 @given(st.lists(st.tuples(LINES, ENDS)), st.lists(st.integers(1, 9)))
 @example([([b"data: a", b"", b"data: b", b""], b"\r\n")], [10])
+@example([([b"data:b", b""], b"\n"), ([b"data: a"], b"\r")], [1, 7])
 def test_cuts_never_show(groups: list[tuple[list[bytes], bytes]], sizes: list[int]) -> None:
     stream = b"".join(line + end for lines, end in groups for line in lines)
     chunks, rest = [], stream

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import pytest
 
 from proxy.banner import curl_line, is_loopback, reachable
+from proxy.boot import compile_loaded, load
+from tests.proxy.gateways import SIMULATED, write
 
 
 def test_the_curl_line_survives_a_shell() -> None:
@@ -31,3 +34,13 @@ def test_the_curl_line_survives_a_shell() -> None:
 )
 def test_hosts(host: str, loopback: bool, address: str) -> None:
     assert (is_loopback(host), reachable(host, 8080)) == (loopback, address)
+
+
+def test_what_the_operator_should_know(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED + "server: {workers: 4}\nplugins: [routing]\n")
+    notices = "\n".join(compile_loaded(load(file, {})).notices)
+    assert "provider relay is off" in notices
+    assert "model seed is answered by the simulator" in notices
+    assert "server.workers has no effect" in notices
+    assert "no plugin of the chain authenticates" in notices
+    assert "no plugin of the chain meters" in notices
