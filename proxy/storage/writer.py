@@ -35,7 +35,7 @@ LINGER_S = 0.1
 """How long a flag that nobody waits for may stay unwritten."""
 RETRY_S = 1.0
 SIBLINGS = 8
-COMMIT_DELAY_S = 0.002
+COMMIT_DELAY_S = 0.001
 """While that many requests run, a commit waits so long for others to share it: each has a price of its own, paid from the
 same processor time as the requests (PostgreSQL: commit_siblings, commit_delay)."""
 
