@@ -154,7 +154,7 @@ class Pipeline:
         story.enter("scope")
         await self._authorize(story, chat)
         story.enter("budget")
-        await settlement.reserve(story, self._app.keys)
+        await settlement.reserve(story, self._app.keys, self._app.ledger)
         story.enter("routing")
         targets = await planning.order(story.ctx)
         story.enter("adapter")
@@ -253,7 +253,7 @@ class Pipeline:
         if changed is not story.asked and _may_cost_more(story, changed):
             # More than is held: hold anew before anything is sent.
             await settlement.void(story, self._app.ledger)
-            await settlement.reserve(story, self._app.keys)
+            await settlement.reserve(story, self._app.keys, self._app.ledger)
             assert story.target is not None
             story.target = _as_held(story.ctx, story.target)
             advance(story.ctx, target=story.target)

@@ -8,20 +8,26 @@ from __future__ import annotations
 from typing import Any
 
 from proxy.context import Charge, Hold, advance
-from proxy.errors import GatewayError, PluginFault
+from proxy.errors import GatewayError, LedgerUnavailable, PluginFault
 from proxy.planning import capped
 from proxy.storage.keys import KeyStore
 from proxy.storage.ledger import Ledger, Posting
 from proxy.story import Story
 
 
-async def reserve(story: Story, keys: KeyStore) -> None:
+async def reserve(story: Story, keys: KeyStore, ledger: Ledger) -> None:
     """Let every plugin hold what the request may cost at most, over all its candidates.
 
     What a key of the store allows is read anew: it may have changed since the request's headers came.
-    Raises: Unauthenticated: the key has ended; whatever refuses. The holds taken so far stay in the story, to be voided.
+    Raises: Unauthenticated: the key has ended; LedgerUnavailable: what it costs could not be written; whatever refuses. The
+    holds taken so far stay in the story, to be voided.
     """
     _ask_again(story, keys)
+    if ledger.problem is not None and story.ctx.snapshot.chain.has("meter"):
+        # Whoever has no budget holds nothing, and would be served unrecorded.
+        raise LedgerUnavailable(
+            "The ledger can't write now, so nothing new may be spent. Try again soon.", retry_after_s=1, detail=ledger.problem
+        )
     story.settled, story.postings = False, []
     story.held = story.ctx.chat
     await story.ctx.snapshot.chain.holds(story.ctx, story.holds)

@@ -133,6 +133,11 @@ class Ledger(Protocol):
         ...
 
     @property
+    def problem(self) -> str | None:
+        """What keeps the ledger from writing, None if nothing does. Answers from memory."""
+        ...
+
+    @property
     def unsettled(self) -> int:
         """How many holds are neither settled nor void. Answers from memory."""
         ...

@@ -50,6 +50,11 @@ class SqlLedger:
         self._find_key = find_key
 
     @property
+    def problem(self) -> str | None:
+        """What keeps the store from writing, None if nothing does."""
+        return self._writer.problem
+
+    @property
     def unsettled(self) -> int:
         """How many holds are open."""
         return self._writer.unsettled

@@ -356,3 +356,20 @@ async def test_a_header_that_would_begin_another_is_left_out(serve: Serve, strea
     answered = await served.chat("m", stream=stream)
     assert (answered.status, answered.headers["x-fine"]) == (200, "yes")
     assert not {"x-split", "set-cookie"} & {name.lower() for name in answered.headers}
+
+
+async def test_a_key_without_a_budget_is_not_served_while_the_ledger_cannot_write(
+    serve: Serve, fake_openai: FakeOpenAI
+) -> None:
+    served = await serve(
+        providers={"relay": {"adapter": "openai_chat", "base_url": fake_openai.base_url, "api_key": fake_openai.key}},
+        models={
+            "m": {"family": "f", "price": {"input": 1, "output": 1}, "routes": [{"provider": "relay", "model": "x"}]}
+        },
+        keys=[files.key("all", files.KEY)],
+    )
+    await served.gateway.store.close()
+    check(answered := await served.chat("m"), 503, "server_error", "ledger_unavailable")
+    assert int(answered.headers["retry-after"]) >= 1
+    assert fake_openai.requests == []
+    assert (await served.ask("GET", "/readyz")).status == 503
