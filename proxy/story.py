@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from proxy.chat import Answer, ChatEvent, ChatRequest, Usage, Verbatim
 from proxy.clock import Clock
@@ -17,6 +17,8 @@ from proxy.money import nano_to_usd
 from proxy.server import SERVER
 from proxy.storage.ledger import Posting, UsageRow
 from proxy.streaming import Reply
+
+T = TypeVar("T")
 
 MOST_DROPPED_NAMES = 32
 _HEADER = re.compile(r"[!#-'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
@@ -72,6 +74,14 @@ class Story:
             stages = self.ctx.timeline.stages_ns
             stages[self.stage] = stages.get(self.stage, 0) + own_ns - self.entered_ns
         self.stage, self.entered_ns = stage, own_ns
+
+    async def waiting(self, work: Awaitable[T]) -> T:
+        """Await something that is not this process's work, and keep the time out of its own."""
+        started_ns = self.clock.monotonic_ns()
+        try:
+            return await work
+        finally:
+            self.waited_ns += self.clock.monotonic_ns() - started_ns
 
     def received(self, events: Sequence[ChatEvent]) -> None:
         """Keep the evidence: tokens so far, the reported usage, the time of the first token.

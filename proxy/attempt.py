@@ -1,0 +1,220 @@
+"""One route after another until one answers: open an exchange, do what it says, pass on what comes of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import get_args
+
+import structlog
+
+from proxy import planning, settlement
+from proxy.adapter import Done, Emit, Exchange, Send, Wait
+from proxy.app import App
+from proxy.bound import cost_bound
+from proxy.chat import Answer, ChatEvent, ChatRequest, Part, Usage, Verbatim
+from proxy.context import Attempt, RequestContext, Target, advance
+from proxy.errors import (
+    GatewayError,
+    PluginFault,
+    Progress,
+    Remedy,
+    StreamTruncated,
+    UpstreamError,
+    UpstreamTimeout,
+)
+from proxy.estimate import Tally
+from proxy.redaction import redact_error
+from proxy.story import Story
+from proxy.streaming import ClientGone, Reply
+from proxy.tail import Tail
+from proxy.upstream import Transport
+
+ReplyTo = Callable[[ChatRequest | None], Reply]
+"""Makes the reply to what was asked."""
+
+PARTS = get_args(Part)
+CHECKPOINT_EVERY_NS = 2_000_000_000
+
+log = structlog.get_logger("paifang")
+
+
+class Attempts:
+    """Tries the routes of a request. Refusals and faults are raised, to be told by the pipeline."""
+
+    def __init__(self, app: App, transport: Transport, tail: Tail) -> None:
+        self._app = app
+        self._transport = transport
+        self._tail = tail
+
+    async def try_routes(self, story: Story, targets: Sequence[Target], reply_to: ReplyTo) -> None:
+        """One route after another until one answers. Once the client has a byte there is no second route."""
+        deadline_s = asyncio.get_running_loop().time() + targets[0].timeouts.total_s
+        allowed = targets[: story.ctx.snapshot.config.defaults.retry.attempts]
+        for number, target in enumerate(allowed, 1):
+            try:
+                return await self._attempt(story, _as_held(story.ctx, target), deadline_s)
+            except UpstreamError as error:
+                log.warning(
+                    "attempt failed",
+                    request_id=story.ctx.request_id,
+                    route=target.label,
+                    code=error.code,
+                    upstream=error.upstream,
+                    detail=error.detail,
+                )
+                too_late = story.reply.response is not None or story.reply.deaf
+                if too_late or number == len(allowed) or not _another_may_answer(error):
+                    raise
+                # What this route said must not get into the next one's answer.
+                story.reply = reply_to(story.asked)
+
+    async def _attempt(self, story: Story, target: Target, deadline_s: float) -> None:
+        started_ns = self._app.clock.monotonic_ns()
+        story.tries += 1
+        story.target = target
+        advance(story.ctx, target=target)
+        story.usage, story.tally, story.first_token_ns = None, Tally(), None
+        outcome = "ok"
+        try:
+            await self._converse(story, await self._open(story), deadline_s)
+        except GatewayError as error:
+            outcome = error.code
+            redact_error(error, story.ctx.snapshot)
+            raise
+        except (ClientGone, asyncio.CancelledError):
+            outcome = "client_gone" if story.end == "complete" else story.end
+            raise
+        except Exception as error:
+            fault = PluginFault(f"The adapter {target.adapter!r} failed.", param=target.adapter)
+            outcome = fault.code
+            log.error("adapter failed", adapter=target.adapter, request_id=story.ctx.request_id, exc_info=error)
+            raise fault from error
+        finally:
+            first_token_ns = story.first_token_ns
+            story.attempts.append(
+                Attempt(
+                    target=target,
+                    outcome=outcome,
+                    latency_s=(self._app.clock.monotonic_ns() - started_ns) / 1e9,
+                    first_token_s=None if first_token_ns is None else (first_token_ns - started_ns) / 1e9,
+                )
+            )
+
+    async def _open(self, story: Story) -> Exchange:
+        """Ask again whether this route is allowed, let plugins change the request, and begin the exchange."""
+        chain = story.ctx.snapshot.chain
+        await chain.every("authorize", story.ctx)
+        assert story.ctx.chat is not None
+        if chain.has("transform_request"):
+            await self._transform_request(story)
+        chat, target = story.ctx.chat, story.target
+        assert chat is not None and target is not None
+        exchange = story.ctx.snapshot.providers[target.provider].adapter.open(chat, target)
+        story.dropped = tuple(exchange.dropped)
+        return exchange
+
+    async def _transform_request(self, story: Story) -> None:
+        assert story.asked is not None
+        advance(story.ctx, chat=story.asked)
+        changed = await planning.transformed(story.ctx, story.asked)
+        advance(story.ctx, chat=changed)
+        if changed is not story.asked and _may_cost_more(story, changed):
+            # More than is held: hold anew before anything is sent.
+            await settlement.void(story, self._app.ledger)
+            await settlement.reserve(story, self._app.keys, self._app.ledger)
+            assert story.target is not None
+            story.target = _as_held(story.ctx, story.target)
+            advance(story.ctx, target=story.target)
+
+    async def _converse(self, story: Story, exchange: Exchange, deadline_s: float) -> None:
+        """Do what the exchange says until it is done, and pass on what it answers."""
+        target = story.target
+        assert target is not None
+        provider = story.ctx.snapshot.providers[target.provider]
+        while True:
+            match exchange.next():
+                case Send() as request:
+                    await settlement.tell(story, "dispatched")
+                    response = await story.waiting(self._transport.send(provider, target, request, deadline_s))
+                    try:
+                        exchange.feed_head(response.status, response.headers)
+                        while not exchange.complete and (data := await story.waiting(response.read())):
+                            await self._pass_on(story, exchange.feed_data(data))
+                        if not exchange.complete:
+                            await self._pass_on(story, exchange.feed_eof())
+                    finally:
+                        if exchange.complete:
+                            self._tail.spawn(response.finish())
+                        else:
+                            await response.close()
+                case Wait(seconds=seconds):
+                    await story.waiting(_pause(seconds, story, deadline_s))
+                case Emit(events=events):
+                    await self._pass_on(story, events)
+                case Done():
+                    if not story.tally.finished:
+                        raise StreamTruncated("The provider's answer has no end.")
+                    return
+                case step:
+                    raise TypeError(f"next() answered {type(step).__name__}, which is no Step")
+
+    async def _pass_on(self, story: Story, events: Sequence[ChatEvent]) -> None:
+        if not events:
+            return
+        story.received(events)
+        if story.ctx.snapshot.chain.has("transform_event"):
+            events = await _transform_events(story.ctx, events)
+        if story.holds and story.due(CHECKPOINT_EVERY_NS):
+            await settlement.checkpoint(story)
+        try:
+            await story.waiting(story.reply.write(events, story.headers))
+        except ClientGone:
+            if story.target is None or story.target.on_disconnect == "cancel":
+                raise
+            story.reply.deaf = True
+
+
+def _as_held(ctx: RequestContext, target: Target) -> Target:
+    """The target with the output cap that the holds cover."""
+    return next(candidate for candidate in ctx.candidates if candidate.label == target.label)
+
+
+def _may_cost_more(story: Story, changed: ChatRequest) -> bool:
+    held, candidates = story.held, story.ctx.candidates
+    if held is None or changed.body_bytes > held.body_bytes:
+        return True
+    return cost_bound(changed, candidates) > cost_bound(held, candidates)
+
+
+def _another_may_answer(error: UpstreamError) -> bool:
+    return error.remedy is not Remedy.NEVER and error.progress in (
+        Progress.NEVER_SENT,
+        Progress.REFUSED,
+        Progress.HEADERS_ONLY,
+    )
+
+
+async def _transform_events(ctx: RequestContext, events: Sequence[ChatEvent]) -> list[ChatEvent]:
+    """Let plugins change what the events say; an event that nobody changes stays byte for byte."""
+    changed: list[ChatEvent] = []
+    for event in events:
+        if isinstance(event, Usage):
+            changed.append(event)
+            continue
+        parts = event.parts if isinstance(event, (Verbatim, Answer)) else (event,)
+        after = [await ctx.snapshot.chain.fold("transform_event", ctx, "event", part, PARTS) for part in parts]
+        untouched = all(new is old for new, old in zip(after, parts, strict=True))
+        changed.extend([event] if untouched else after)
+    return changed
+
+
+async def _pause(seconds: float, story: Story, deadline_s: float) -> None:
+    """Wait for a provider that says when to ask again. Raises: UpstreamTimeout if that is longer than it may take."""
+    assert story.target is not None
+    timeouts = story.target.timeouts
+    limit_s = timeouts.first_byte_s if story.first_token_ns is None else timeouts.idle_s
+    limit_s = min(limit_s, deadline_s - asyncio.get_running_loop().time())
+    await asyncio.sleep(min(seconds, max(0.0, limit_s)))
+    if seconds > limit_s:
+        raise UpstreamTimeout("The provider stopped answering.")
