@@ -44,6 +44,7 @@ class MessageReader:
     def __init__(self, service_tier: str | None = None) -> None:
         """service_tier: the priced tier that was asked for, as answers needn't name it."""
         self.done = False
+        self.repeated = None
         self._begun = False
         self._finished = False
         self._stopped = False

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 
 from adapters.json_members import read_object
 from adapters.openai_errors import Refusal, read_refusal, refusal_of
+from adapters.repeated_chunk import RepeatedChunk
 from adapters.sse import SseEvent, SseFramer
 from proxy import (
     DONE,
@@ -43,6 +44,10 @@ class AnswerReader(Protocol):
 
     done: bool
     """The stream is complete; whatever follows is ignored."""
+
+    @property
+    def repeated(self) -> RepeatedChunk | None:
+        """Knows chunks that need not be read, where the dialect's pass as they are."""
 
     def event(self, sse: SseEvent, values: dict[str, Any]) -> Sequence[ChatEvent]:
         """What one event of a stream comes to. values: its data. Raises: UpstreamProtocolError."""
@@ -157,6 +162,14 @@ class OnePost(Exchange):
         events: list[ChatEvent] = []
         if self._reader.done:
             return events
+        if self._reader.repeated is not None and self._framer.idle:
+            at = 0
+            while at < len(data) and (known := self._reader.repeated.find(data, at)):
+                event, at = known
+                events.append(event)
+            data = data[at:]
+            if not data:
+                return events
         try:
             for sse in self._framer.feed(data):
                 events += self._read(sse)

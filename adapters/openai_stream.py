@@ -19,6 +19,7 @@ from typing import Any
 from adapters.json_members import edited
 from adapters.openai_answer import add_parts, choices_of, index_of, read_usage, started_of
 from adapters.openai_errors import Refusal, openai_error
+from adapters.repeated_chunk import RepeatedChunk
 from adapters.sse import SseEvent
 from proxy import (
     Answer,
@@ -26,6 +27,7 @@ from proxy import (
     ChatRequest,
     Finish,
     Part,
+    ReasoningDelta,
     StreamTruncated,
     TextDelta,
     UpstreamError,
@@ -62,6 +64,7 @@ class ChatReader:
 
     def __init__(self, chat: ChatRequest, dialect: Dialect) -> None:
         self.done = False
+        self.repeated = RepeatedChunk()
         self._alias = chat.model
         self._choices = chat.n
         self._alias_json = json.dumps(chat.model)
@@ -108,6 +111,8 @@ class ChatReader:
             raw = (None if counts else self._renamed(raw, values["model"])) or sse.with_data(
                 edited(sse.data or "", changes, values)
             )
+        if len(parts) == 1 and not counts and isinstance(parts[0], (TextDelta, ReasoningDelta)):
+            self.repeated.learn(sse.raw, raw, parts[0])
         events = [*self._early, Verbatim(raw, parts)]
         self._early.clear()
         return events

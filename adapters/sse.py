@@ -56,6 +56,11 @@ class SseFramer:
         self._speaks_cr = False
         self._begun = False
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is kept of an event that is not complete."""
+        return not self._rest
+
     def feed(self, data: bytes) -> Iterator[SseEvent]:
         """The events that these bytes complete. Must be iterated; what was yielded before a fault stands."""
         self._speaks_cr = self._speaks_cr or b"\r" in data

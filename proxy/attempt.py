@@ -140,7 +140,8 @@ class Attempts:
                     try:
                         exchange.feed_head(response.status, response.headers)
                         while not exchange.complete and (data := await story.waiting(response.read())):
-                            await self._pass_on(story, exchange.feed_data(data))
+                            if events := exchange.feed_data(data):
+                                await self._pass_on(story, events)
                         if not exchange.complete:
                             await self._pass_on(story, exchange.feed_eof())
                     finally:
@@ -168,7 +169,8 @@ class Attempts:
         if story.holds and story.due(CHECKPOINT_EVERY_NS):
             await settlement.checkpoint(story)
         try:
-            await story.waiting(story.reply.write(events, story.headers))
+            if (writing := story.reply.write(events, story.headers)) is not None:
+                await story.waiting(writing)
         except ClientGone:
             if story.target is None or story.target.on_disconnect == "cancel":
                 raise

@@ -1,4 +1,4 @@
-"""Timeouts for every read and write of every request: one timer for all of them, exact to a tenth of a second.
+"""Timeouts for whatever a request waits for: one timer for all of them, exact to a tenth of a second.
 
 asyncio.timeout makes, sorts and cancels a timer each time; a stream has one for every piece, and hardly any ever expires.
 """
@@ -6,9 +6,21 @@ asyncio.timeout makes, sorts and cancels a timer each time; a stream has one for
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from types import TracebackType
+from typing import Protocol
 
 TICK_S = 0.1
+NEVER = inf
+
+
+class Deadline(Protocol):
+    """Something that is to be over in time."""
+
+    when_s: float
+    """In the loop's time; may change while it is watched."""
+
+    def expire(self) -> None: ...
 
 
 class Deadlines:
@@ -16,7 +28,7 @@ class Deadlines:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._open: set[_Deadline] = set()
+        self._open: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -29,12 +41,13 @@ class Deadlines:
         """when_s: in the loop's time."""
         return _Deadline(self, when_s)
 
-    def add(self, deadline: _Deadline) -> None:
+    def add(self, deadline: Deadline) -> None:
+        """Watch it until it expires or is discarded."""
         self._open.add(deadline)
         if self._timer is None:
             self._timer = self.loop.call_later(TICK_S, self._tick)
 
-    def discard(self, deadline: _Deadline) -> None:
+    def discard(self, deadline: Deadline) -> None:
         self._open.discard(deadline)
 
     def _tick(self) -> None:

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from proxy.chat import (
     Answer,
@@ -50,8 +50,10 @@ class Reply(ABC):
         """True: nobody listens any more, so writing does nothing."""
 
     @abstractmethod
-    async def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
-        """Pass events on. headers makes those of the response, should this begin it. Raises: ClientGone."""
+    def write(self, events: Sequence[ChatEvent], headers: Headers) -> Awaitable[None] | None:
+        """Pass events on. headers makes those of the response, should this begin it. Returns what is to be waited for; most
+        of the time nothing is. Raises: ClientGone.
+        """
 
     @abstractmethod
     async def end(self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
@@ -98,7 +100,7 @@ class JsonReply(Reply):
         self._answer: Mapping[str, Any] | None = None
         self._choices: dict[int, _Choice] = {}
 
-    async def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
+    def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
         for event in events:
             match event:
                 case Answer(body=body):
@@ -208,7 +210,7 @@ class StreamReply(Reply):
         self._head = b""
         self._roles: set[int] = set()
 
-    async def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
+    def write(self, events: Sequence[ChatEvent], headers: Headers) -> Awaitable[None] | None:
         pieces = []
         for event in events:
             if type(event) is Verbatim:
@@ -217,8 +219,17 @@ class StreamReply(Reply):
                 pieces.append(event.raw)
             else:
                 pieces.append(self._encode(event))
-        if data := b"".join(pieces):
-            await self._send(data, headers)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if not data or self.deaf:
+            return None
+        transport = self.request.transport
+        if self.response is None or transport is None or transport.get_write_buffer_size() + len(data) >= CALM_BYTES:
+            return self._send(data, headers)
+        if transport.is_closing():
+            raise ClientGone
+        # What aiohttp's writer does, without a coroutine for each of its layers.
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self.response.chunked else data)
+        return None
 
     async def end(self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
         data = b"data: [DONE]\n\n"
@@ -246,6 +257,8 @@ class StreamReply(Reply):
         try:
             if self.response is None:
                 response = web.StreamResponse(headers={**headers(), **SSE_HEADERS})
+                if self.request.version >= HttpVersion11:
+                    response.enable_chunked_encoding()
                 await response.prepare(self.request)
                 self.response = response
             await self._taken(self.response.write(data), len(data))

@@ -21,7 +21,7 @@ from yarl import URL
 from proxy.adapter import Send
 from proxy.context import Target
 from proxy.credentials import SIGNERS
-from proxy.deadlines import Deadlines
+from proxy.deadlines import NEVER, Deadlines
 from proxy.errors import (
     Progress,
     StreamTruncated,
@@ -240,7 +240,7 @@ class _ClosedBefore(Exception):
 class AiohttpResponse:
     """A response whose body is read piece by piece, each within the idle time and all within the deadline."""
 
-    __slots__ = ("_body", "_connection", "_deadline_s", "_deadlines", "_idle_s", "_pool", "headers", "status")
+    __slots__ = ("_body", "_connection", "_deadline_s", "_deadlines", "_idle_s", "_pool", "headers", "status", "when_s")
 
     def __init__(
         self,
@@ -260,27 +260,30 @@ class AiohttpResponse:
         self._deadlines = deadlines
         self._idle_s = idle_s
         self._deadline_s = deadline_s
+        self.when_s = NEVER
+        deadlines.add(self)
 
     async def read(self) -> bytes:
         body = self._body
         now_s = self._deadlines.loop.time()
         if now_s >= self._deadline_s:
-            # Where the provider never pauses, or the client reads slowly, there is always something and no timer runs.
+            # Where the provider never pauses, or the client reads slowly, there is always something and nothing expires.
             raise UpstreamTimeout("The provider's answer took too long.", progress=Progress.HEADERS_ONLY)
+        self.when_s = min(self._deadline_s, now_s + self._idle_s)
         try:
-            # What is here already needs no timer, and most of the time something is.
-            if data := body.read_nowait():
-                return data
-            if body.at_eof():
-                return b""
-            with self._deadlines.until(min(self._deadline_s, now_s + self._idle_s)):
-                return await body.readany()
+            return await body.readany()
         except TimeoutError as error:
             raise UpstreamTimeout(
                 "The provider stopped answering in the middle.", progress=Progress.HEADERS_ONLY
             ) from error
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             raise translate(error, Progress.HEADERS_ONLY) from error
+        finally:
+            self.when_s = NEVER
+
+    def expire(self) -> None:
+        """The provider paused for too long."""
+        self._body.set_exception(TimeoutError())
 
     async def finish(self) -> None:
         try:
@@ -292,6 +295,7 @@ class AiohttpResponse:
         await self.close()
 
     async def close(self) -> None:
+        self._deadlines.discard(self)
         if self._body.is_eof():
             if self._connection.protocol is not None:
                 self._pool.kept.add(self._connection.protocol)

@@ -1,7 +1,8 @@
-"""Feed an exchange what a provider sent, three ways: whole, byte by byte, and with data after the end."""
+"""Feed an exchange what a provider sent, in every way: whole, by bytes, by events, and with data after the end."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,10 +50,10 @@ def three_ways(
     headers: Mapping[str, str] = SSE,
     after: bytes = b"",
 ) -> Told:
-    """Hear the body whole, byte by byte and followed by `after`; it must come to the same. Returns what it came to."""
+    """Hear the body whole, by bytes, by events and followed by `after`; it must come to the same. Returns what it came to."""
     whole = hear(make(), [body], status=status, headers=headers)
     bytewise = [body[at : at + 1] for at in range(len(body))]
-    for chunks in (bytewise, [body + after], [*bytewise, after]):
+    for chunks in (bytewise, re.split(rb"(?<=\n\n)", body), [body + after], [*bytewise, after]):
         other = hear(make(), chunks, status=status, headers=headers)
         assert other.events == whole.events
         assert repr(other.fault) == repr(whole.fault)

@@ -25,7 +25,7 @@ from proxy.chat import (
     Verbatim,
 )
 from proxy.errors import UpstreamTimeout
-from proxy.streaming import ClientGone, JsonReply, Reply, StreamReply
+from proxy.streaming import ClientGone, Headers, JsonReply, Reply, StreamReply
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "cost": 0.1}
 WHOLE: list[ChatEvent] = [
@@ -78,10 +78,15 @@ def whole(request: web.Request) -> JsonReply:
     return JsonReply(request, asked(), "chatcmpl-1", 1)
 
 
+async def written(reply: Reply, events: Sequence[ChatEvent], headers: Headers) -> None:
+    if (writing := reply.write(events, headers)) is not None:
+        await writing
+
+
 def tell(*batches: Sequence[ChatEvent]) -> Callable[[Reply], Awaitable[None]]:
     async def run(reply: Reply) -> None:
         for batch in batches:
-            await reply.write(batch, lambda: {"x-paifang-route": "a"})
+            await written(reply, batch, lambda: {"x-paifang-route": "a"})
         await reply.end(USAGE, {"x-paifang-route": "a"})
 
     return run
@@ -177,7 +182,7 @@ async def test_an_error_before_the_first_byte_is_a_status() -> None:
 @pytest.mark.parametrize("begun", [[TextDelta("He")], [Verbatim(b"data: {}\n\n")]])
 async def test_an_error_after_it_is_an_event_and_the_answer_never_looks_complete(begun: list[ChatEvent]) -> None:
     async def run(reply: Reply) -> None:
-        await reply.write(begun, dict)
+        await written(reply, begun, dict)
         await reply.fail(UpstreamTimeout("slow"), {})
 
     response, body, complete = await answer(stream, run)
@@ -194,7 +199,7 @@ async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.Monke
         reply = stream(request)
         try:
             while True:
-                await reply.write([Verbatim(b"data: " + b"x" * 100_000 + b"\n\n")], dict)
+                await written(reply, [Verbatim(b"data: " + b"x" * 100_000 + b"\n\n")], dict)
         except ClientGone:
             gone.set()
         assert reply.response is not None
