@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Literal
 
 import orjson
 import structlog
 from pydantic import BaseModel, ConfigDict, Field
 
-from proxy import Outcome, RequestContext, hookimpl
+from proxy import App, Outcome, RequestContext, hookimpl
+
+TOGETHER_S = 0.05
+"""How long a line may wait for others."""
 
 
 class AccessLogOptions(BaseModel):
@@ -28,7 +33,8 @@ class AccessLog:
     """Writes who asked what of which route, how it ended, how long it took and what it cost. Never a prompt or a key."""
 
     def __init__(self) -> None:
-        self._writers: dict[str, Callable[[dict[str, Any]], None]] = {}
+        self._untold: list[tuple[RequestContext, Outcome, str]] = []
+        self._writers: dict[str, Callable[[list[dict[str, Any]]], None]] = {}
 
     @hookimpl
     def config_model(self) -> type[BaseModel]:
@@ -36,19 +42,31 @@ class AccessLog:
 
     @hookimpl
     def observe(self, ctx: RequestContext, outcome: Outcome, config: AccessLogOptions) -> None:
-        write = self._writers.get(config.format)
-        if write is None:
-            write = self._writers[config.format] = _writer(config.format)
-        write(_fields(ctx, outcome))
+        # Some lines at a time: a write of its own costs each request more than the line.
+        if not self._untold:
+            asyncio.get_running_loop().call_later(TOGETHER_S, self._tell)
+        self._untold.append((ctx, outcome, config.format))
+
+    @hookimpl
+    def shutdown(self, app: App) -> None:
+        self._tell()
+
+    def _tell(self) -> None:
+        untold, self._untold = self._untold, []
+        for style, requests in groupby(untold, key=lambda request: request[2]):
+            write = self._writers.get(style)
+            if write is None:
+                write = self._writers[style] = _writer(style)
+            write([_fields(ctx, outcome) for ctx, outcome, _ in requests])
 
 
-def _writer(style: str) -> Callable[[dict[str, Any]], None]:
+def _writer(style: str) -> Callable[[list[dict[str, Any]]], None]:
     if style == "console" or (style == "auto" and sys.stderr.isatty()):
         lines = structlog.PrintLogger(sys.stderr)
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False)
-        return lambda fields: lines.msg(renderer(lines, "info", fields))
+        return lambda requests: lines.msg("\n".join(str(renderer(lines, "info", fields)) for fields in requests))
     raw = structlog.BytesLogger(sys.stderr.buffer)
-    return lambda fields: raw.msg(orjson.dumps(fields))
+    return lambda requests: raw.msg(b"\n".join(map(orjson.dumps, requests)))
 
 
 def _fields(ctx: RequestContext, outcome: Outcome) -> dict[str, Any]:

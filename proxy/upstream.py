@@ -1,4 +1,4 @@
-"""The only file that opens sockets to providers: pooling, credentials, timeouts, aiohttp's errors → ours.
+"""How a request reaches a provider: credentials, timeouts, aiohttp's errors → ours. Its connections are connections.py's.
 
 Nothing of aiohttp's client defaults that could leak or repeat a request is left on: no redirect is followed, no cookie kept,
 no environment proxy read, no body decompressed. One thing is sent twice: what went to a kept connection that turned out
@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Protocol
-from weakref import WeakSet
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
-from yarl import URL
 
 from proxy.adapter import Send
+from proxy.connections import Pool
 from proxy.context import Target
 from proxy.credentials import SIGNERS
 from proxy.deadlines import NEVER, Deadlines
@@ -31,9 +30,6 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 from proxy.snapshot import Provider
-
-IDLE_CONNECTION_S = 15
-"""Shorter than providers keep a connection, so that we seldom meet one they are just closing."""
 
 AT_ONCE_S = 1.0
 """A kept connection that ends so soon after a request was written had been closed before it came."""
@@ -70,30 +66,6 @@ class Transport(Protocol):
     async def send(self, provider: Provider, target: Target, request: Send, deadline_s: float) -> Response:
         """Send and wait for the head. deadline_s: loop time by which everything must be over. Raises: UpstreamError."""
         ...
-
-
-class Pool:
-    """The connections to one base URL, and what each request to it begins with."""
-
-    def __init__(self, provider: Provider, loop: asyncio.AbstractEventLoop) -> None:
-        url = URL(provider.base_url, encoded=True)
-        self.connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_CONNECTION_S)
-        self.address = aiohttp.ClientRequest("POST", url, loop=loop)
-        """Names host, port and TLS to the connector; it is never sent."""
-        self.timeout = aiohttp.ClientTimeout(total=None, sock_connect=provider.connect_s)
-        self.path = url.raw_path.rstrip("/")
-        self.host = self.address.headers["Host"]
-        self.heads: dict[tuple[object, ...], bytes] = {}
-        """{what a head is made of: the head up to its content-length}, as nearly every request has the same."""
-        self.kept: WeakSet[ResponseHandler] = WeakSet()
-        """Connections that have served before."""
-        self.busy = 0
-        self.retired = False
-
-    async def give_back(self) -> None:
-        self.busy -= 1
-        if self.retired and not self.busy:
-            await self.connector.close()
 
 
 class AiohttpTransport:
@@ -136,22 +108,19 @@ class AiohttpTransport:
 
     async def close(self) -> None:
         for pool in self._pools.values():
-            await pool.connector.close()
+            await pool.close()
 
     async def keep(self, providers: Mapping[str, Provider]) -> None:
         """Retire the pools of providers that a reload removed or changed; the others keep their connections."""
         wanted = {_pool_key(provider) for provider in providers.values()}
         for key in [key for key in self._pools if key not in wanted]:
-            pool = self._pools.pop(key)
-            pool.retired = True
-            if not pool.busy:
-                await pool.connector.close()
+            await self._pools.pop(key).retire()
 
     def _pool(self, provider: Provider) -> Pool:
         key = _pool_key(provider)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(provider, self._deadlines.loop)
+            pool = self._pools[key] = Pool(provider, self._deadlines)
         return pool
 
     def _head(self, pool: Pool, provider: Provider, request: Send) -> bytes:
@@ -172,35 +141,27 @@ class AiohttpTransport:
 
     async def _ask(
         self, pool: Pool, data: bytes, connect_s: float, head_s: float, deadline_s: float, *, fresh: bool = False
-    ) -> tuple[aiohttp.connector.Connection, RawResponseMessage, aiohttp.StreamReader]:
+    ) -> tuple[Connection, RawResponseMessage, aiohttp.StreamReader]:
         """Raises: _ClosedBefore: over a kept connection it reached nobody."""
         loop = self._deadlines.loop
-        connection = await self._connect(pool, min(deadline_s, loop.time() + connect_s), fresh=fresh)
+        kept = None if fresh else pool.kept()
+        connection = kept or await self._connect(pool, min(deadline_s, loop.time() + connect_s))
         written_s = loop.time()
         try:
             return connection, *await self._exchange(connection, data, head_s, deadline_s)
         except UpstreamUnreachable as error:
-            kept = connection.protocol in pool.kept
             connection.close()
-            if kept and loop.time() - written_s < AT_ONCE_S:
+            if kept is not None and loop.time() - written_s < AT_ONCE_S:
                 raise _ClosedBefore from error
             raise
         except BaseException:
             connection.close()
             raise
 
-    async def _connect(self, pool: Pool, deadline_s: float, *, fresh: bool) -> aiohttp.connector.Connection:
-        """fresh: not one that has served before. One that got bytes which nobody asked for is never used again: they would
-        be taken for the next request's answer."""
+    async def _connect(self, pool: Pool, deadline_s: float) -> Connection:
         try:
             with self._deadlines.until(deadline_s):
-                while True:
-                    connection = await pool.connector.connect(pool.address, [], pool.timeout)
-                    protocol = connection.protocol
-                    assert protocol is not None
-                    if protocol not in pool.kept or not (fresh or protocol.should_close):
-                        return connection
-                    connection.close()
+                return await pool.connect()
         except TimeoutError as error:
             raise UpstreamTimeout(
                 "The provider did not accept a connection in time.", progress=Progress.NEVER_SENT
@@ -209,7 +170,7 @@ class AiohttpTransport:
             raise translate(error, Progress.NEVER_SENT) from error
 
     async def _exchange(
-        self, connection: aiohttp.connector.Connection, data: bytes, head_s: float, deadline_s: float
+        self, connection: Connection, data: bytes, head_s: float, deadline_s: float
     ) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
         """Write a request, read the head of its answer."""
         protocol = connection.protocol
@@ -246,7 +207,7 @@ class AiohttpResponse:
         self,
         message: RawResponseMessage,
         body: aiohttp.StreamReader,
-        connection: aiohttp.connector.Connection,
+        connection: Connection,
         pool: Pool,
         deadlines: Deadlines,
         idle_s: float,
@@ -297,9 +258,7 @@ class AiohttpResponse:
     async def close(self) -> None:
         self._deadlines.discard(self)
         if self._body.is_eof():
-            if self._connection.protocol is not None:
-                self._pool.kept.add(self._connection.protocol)
-            self._connection.release()  # which closes it, if it can't be used again
+            self._pool.keep(self._connection)
         else:
             self._connection.close()
         await self._pool.give_back()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 EPOCH_BITS = 40
 """A hold's id is its owner's epoch, then a count: unique without asking the database."""
 GATEWAY = "gateway"
+LINGER_NS = 100_000_000
+"""How long a mark may stay unwritten."""
 
 
 class Books:
@@ -51,6 +53,8 @@ class Books:
         self._subjects: dict[tuple[str, ...], int] = {}
         self._prices: dict[str, int] = {}
         self._changed_holds: dict[int, Held] = {}
+        self._marked_holds: dict[int, Held] = {}
+        self._marked_ns = 0
         self._changed_spendings: set[Spending] = set()
         self._legs: dict[tuple[int, int], int | None] = {}
         self._entries: list[tuple[Any, ...]] = []
@@ -60,6 +64,11 @@ class Books:
     def unsettled(self) -> int:
         """How many holds are open."""
         return len(self._open)
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether some marks wait to be written."""
+        return bool(self._marked_holds)
 
     def apply(self, operations: Sequence[Operation], now_ns: int, *, careful: bool = False) -> list[Any]:
         """Decide the operations one after another and write what they come to. Returns an answer to each.
@@ -72,6 +81,11 @@ class Books:
         answers = [operation.apply(self) for operation in operations]
         if not operations:
             self._cursor.execute(self._sql.seen, (now_ns, self._epoch))
+        urgent = any(operation.urgent for operation in operations)
+        if not urgent or not 0 <= now_ns - self._marked_ns < LINGER_NS:
+            # Most holds are over before, and their marks need not be written at all.
+            self._changed_holds.update(self._marked_holds)
+            self._marked_holds.clear()
         self._flush()
         return answers
 
@@ -162,7 +176,9 @@ class Books:
             held.checkpoint = charge.amount_nanousd
             held.checkpoint_input = bounded_count(charge.usage.input_tokens)
             held.checkpoint_output = bounded_count(charge.usage.output_tokens)
-        self._changed_holds[held.id] = held
+        if not self._marked_holds:
+            self._marked_ns = self._now_ns
+        self._marked_holds[held.id] = held
 
     def commit(self, postings: Sequence[Posting], row: UsageRow | None) -> None:
         """Close the holds, enter what was spent, log the request."""
@@ -226,6 +242,7 @@ class Books:
 
     def _close(self, held: Held, state: str, posted: int, *, family: str = "", exposure: int = 0) -> None:
         held.state, held.posted = state, posted
+        self._marked_holds.pop(held.id, None)
         self._changed_holds[held.id] = held
         overrun = max(0, posted - held.amount)
         for spending in held.spendings:

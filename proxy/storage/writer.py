@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from proxy.clock import Clock
 from proxy.errors import LedgerUnavailable
-from proxy.storage.books import Books
+from proxy.storage.books import LINGER_NS, Books
 from proxy.storage.operations import Call, Operation, Stop
 from proxy.storage.owner import begin_epoch, end_epoch
 from proxy.storage.sqlite import Database, cannot_write
@@ -31,8 +31,7 @@ from proxy.storage.statements import Statements
 T = TypeVar("T")
 BATCH = 512
 QUEUE_LIMIT = 10_000
-LINGER_S = 0.1
-"""How long a flag that nobody waits for may stay unwritten."""
+LINGER_S = LINGER_NS / 1e9
 RETRY_S = 1.0
 SIBLINGS = 8
 COMMIT_DELAY_S = 0.001
@@ -149,12 +148,12 @@ class Writer:
 
     def _turn(self, database: Database, books: Books) -> Stop | None:
         """One batch. Returns the order to stop, if there was one."""
-        gathered = self._batch = self._gather()
+        gathered = self._batch = self._gather(books.unwritten)
         calls = [operation for operation in gathered if type(operation) is Call]
         stop = next((operation for operation in gathered if type(operation) is Stop), None)
         special = (Call, Stop)
         batch = self._kept + [operation for operation in gathered if type(operation) not in special]
-        if batch or self._problem:
+        if batch or self._problem or books.unwritten:
             self._write(database, books, batch)
         for call in calls:
             _answer([(call, _call(database, call))])
@@ -162,12 +161,15 @@ class Writer:
             log.critical("%d settlements could not be written before the store was closed", len(self._kept))
         return stop
 
-    def _gather(self) -> list[Operation]:
-        """Everything that waits; at first for as long as it takes, after a flag a moment for something urgent."""
+    def _gather(self, unwritten: bool) -> list[Operation]:
+        """Everything that waits; at first for as long as it takes, after a mark a moment for something urgent.
+
+        unwritten: the books have marks that wait for the next batch, so one comes soon, be it empty.
+        """
         batch: list[Operation] = []
         queue, urgent = self._queue, False
         try:
-            batch.append(queue.get(timeout=RETRY_S if self._kept or self._problem else None))
+            batch.append(queue.get(timeout=LINGER_S if unwritten else RETRY_S if self._kept or self._problem else None))
             linger_until_s = time.monotonic() + LINGER_S
             while len(batch) < BATCH:
                 if batch[-1].urgent and not urgent:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from plugins.access_log import TOGETHER_S
 from proxy.errors import ConfigError
 from tests.e2e import files
 from tests.e2e.conftest import Answered, Serve, Served
@@ -114,6 +116,7 @@ async def test_the_access_log(serve: Serve, fake_openai: FakeOpenAI, capfd: pyte
     chain = [name for name in ALL if listed or name != "access_log"]
     served = await with_plugins(serve, fake_openai, chain)
     await served.chat()
+    await asyncio.sleep(2 * TOGETHER_S)
     assert ('"event":"request"' in capfd.readouterr().err) is listed
 
 
