@@ -47,6 +47,8 @@ CAPS = ("max_tokens", "max_completion_tokens")
 _FREE_TIERS = frozenset({"auto", "default"})
 _CLIENT_TOOLS = frozenset({"function", "custom"})
 _SEARCHES = ("web_search_options", "enable_search", "search_options", "plugins")
+_PRICED = frozenset({"service_tier", "tools", "modalities", "audio", "prediction", "background", *_SEARCHES})
+"""Without one of these nothing changes the price."""
 
 
 def refuse_unpriced(body: Mapping[str, Any], target: Target) -> None:
@@ -54,6 +56,8 @@ def refuse_unpriced(body: Mapping[str, Any], target: Target) -> None:
 
     Raises: BadRequest (unsupported_parameter) naming the field.
     """
+    if _PRICED.isdisjoint(body):
+        return
     tier = body.get("service_tier", "auto")
     if not isinstance(tier, str) or (tier not in _FREE_TIERS and tier not in target.price.service_tiers):
         raise _unpriced("service_tier", "this service tier")

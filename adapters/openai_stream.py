@@ -64,10 +64,9 @@ class ChatReader:
 
     def __init__(self, chat: ChatRequest, dialect: Dialect) -> None:
         self.done = False
-        self.repeated = RepeatedChunk()
+        self.repeated: RepeatedChunk | None = None
         self._alias = chat.model
         self._choices = chat.n
-        self._alias_json = json.dumps(chat.model)
         self._asked_tier: str | None = chat.body.get("service_tier")
         self._mend = dialect.mender() if dialect.mender else None
         self._read_usage = dialect.usage
@@ -107,11 +106,12 @@ class ChatReader:
             if counts:
                 changes["usage"] = None
             if renamed:
-                changes["model"] = self._alias_json
+                changes["model"] = json.dumps(self._alias)
             raw = (None if counts else self._renamed(raw, values["model"])) or sse.with_data(
                 edited(sse.data or "", changes, values)
             )
         if len(parts) == 1 and not counts and isinstance(parts[0], (TextDelta, ReasoningDelta)):
+            self.repeated = self.repeated or RepeatedChunk()
             self.repeated.learn(sse.raw, raw, parts[0])
         events = [*self._early, Verbatim(raw, parts)]
         self._early.clear()
@@ -149,7 +149,8 @@ class ChatReader:
         if model != self._served[0]:
             if not isinstance(model, str):
                 return None
-            self._served = (model, b'"model":"%b"' % model.encode(errors="replace"), b'"model":' + self._alias_json.encode())
+            ours = json.dumps(self._alias).encode()
+            self._served = (model, b'"model":"%b"' % model.encode(errors="replace"), b'"model":%b' % ours)
         _, old, new = self._served
         at = raw.find(old)
         if at < 0 or raw.count(b'"model"') != 1 or b"\\u00" in raw:

@@ -27,7 +27,7 @@ def meter(ctx: RequestContext, outcome: Outcome) -> Charge | None:
         ctx.state["metering"] = breaches
         price_line = f"{price_line} [{'; '.join(breaches)}]"
     return Charge(
-        amount_nanousd=_amount(usage, target, chat),
+        amount_nanousd=_amount(usage, target, chat) if breaches else target.price.amount_nanousd(usage),
         cost_nanousd=None if target.cost is None else target.cost.amount_nanousd(usage),
         usage=usage,
         price_line=price_line,
@@ -38,8 +38,11 @@ def meter(ctx: RequestContext, outcome: Outcome) -> Charge | None:
 
 def contradictions(usage: Usage) -> tuple[str, ...]:
     """What can't be true of these counts, in words; none if they agree."""
-    found = [f"{name} is negative" for name, count in _counts(usage).items() if count < 0]
-    found += [f"{name} is absurd" for name, count in _counts(usage).items() if count > ABSURD_TOKENS]
+    counts = _counts(usage)
+    found = []
+    if min(counts.values()) < 0 or max(counts.values()) > ABSURD_TOKENS:
+        found += [f"{name} is negative" for name, count in counts.items() if count < 0]
+        found += [f"{name} is absurd" for name, count in counts.items() if count > ABSURD_TOKENS]
     if usage.cached_input_tokens + usage.cache_write_tokens + usage.audio_input_tokens > usage.input_tokens:
         found.append("the parts of the input are more than the input")
     if usage.reasoning_tokens + usage.audio_output_tokens > usage.output_tokens:

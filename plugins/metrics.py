@@ -6,10 +6,10 @@ observations a request would cost more than the request's own way through the ch
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,6 +21,7 @@ from proxy import App, Outcome, RequestContext, Timeline, hookimpl
 LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
 COUNT_AT = 64
+SORT_AT = 512
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -43,26 +44,37 @@ class Counts:
 
 
 class Spread:
-    """A histogram with labels, of seconds."""
+    """A histogram with labels, of seconds. Values are kept as they come and sorted into their buckets some hundreds at a
+    time: that is a quarter of the work."""
 
     def __init__(self, name: str, help_text: str, bounds_s: tuple[float, ...], *labels: str) -> None:
         self._about = (name, help_text, labels)
         self._bounds_s = bounds_s
         self._names = [*map(str, map(float, bounds_s)), "+Inf"]
-        self._values: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
+        self._new: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
+        self._values: dict[tuple[str, ...], tuple[list[int], float]] = {}
 
     def add(self, seconds: float, *labels: str) -> None:
-        found = self._values.get(labels)
-        if found is None:
-            found = self._values[labels] = ([0] * len(self._names), [0.0])
-        found[0][bisect_left(self._bounds_s, seconds)] += 1
-        found[1][0] += seconds
+        new = self._new[labels]
+        new.append(seconds)
+        if len(new) >= SORT_AT:
+            self._sort(labels, new)
+
+    def _sort(self, labels: tuple[str, ...], new: list[float]) -> None:
+        new.sort()
+        upto = [bisect_right(new, bound_s) for bound_s in self._bounds_s]
+        counts, total = self._values.get(labels, ([0] * len(self._names), 0.0))
+        cumulative = [before + more for before, more in zip(counts, [*upto, len(new)], strict=True)]
+        self._values[labels] = (cumulative, total + sum(new))
+        new.clear()
 
     def family(self) -> Metric:
         name, help_text, labels = self._about
+        for values, new in self._new.items():
+            self._sort(values, new)
         family = HistogramMetricFamily(name, help_text, labels=labels)
         for values, (counts, total) in self._values.items():
-            family.add_metric(values, list(zip(self._names, accumulate(counts), strict=True)), total[0])
+            family.add_metric(values, list(zip(self._names, counts, strict=True)), total)
         return family
 
 
@@ -131,7 +143,7 @@ class Metrics(Collector):
     def _count(self, model: str, stream: bool, timeline: Timeline, outcome: Outcome) -> None:
         route = outcome.target.label if outcome.target else ""
         self._requests.add(1, model, route, str(outcome.status), outcome.code)
-        for stage, own_ns in timeline.stages_ns.items():
+        for stage, own_ns in timeline.stages_ns():
             self._overhead.add(own_ns / 1e9, stage)
         for plugin, hook, spent_ns in timeline.hooks_ns:
             self._plugins.add(spent_ns / 1e9, plugin, hook)

@@ -22,7 +22,9 @@ UNSEEN_TOKENS = 1_048_576
 """For input that the bytes don't show, where the model has no `context_tokens`: the largest context on offer."""
 TOOL_CALLS = 10
 """Calls of a provider's built-in tool in one answer, where the request has no `max_tool_calls`."""
-STATE_FIELDS = ("previous_response_id", "conversation", "conversation_id", "context_id", "prompt")
+BUILT_IN_FIELDS = frozenset({"tools", "web_search_options", "enable_search"})
+"""Without one of these no built-in tool is asked for."""
+STATE_FIELDS = frozenset({"previous_response_id", "conversation", "conversation_id", "context_id", "prompt"})
 """Fields by which the provider adds what it has kept."""
 STANDARD_TIERS = frozenset({"auto", "default", "standard"})
 """Service tiers that cost what the price says."""
@@ -77,6 +79,8 @@ def refuse_unpriced(chat: ChatRequest, targets: Sequence[Target]) -> None:
 
 def built_in_tools(chat: ChatRequest) -> frozenset[str]:
     """Names of the tools that the provider itself would run, and bill by the call."""
+    if BUILT_IN_FIELDS.isdisjoint(chat.body):
+        return frozenset()
     names = {name for name in ("web_search_options", "enable_search") if chat.body.get(name)}
     tools = chat.body.get("tools")
     for tool in tools if isinstance(tools, list) else ():
@@ -101,7 +105,7 @@ class _Surplus:
 
 def _surplus(chat: ChatRequest) -> _Surplus:
     tools = built_in_tools(chat)
-    unseen = bool(tools) or any(chat.body.get(name) for name in STATE_FIELDS)
+    unseen = bool(tools) or any(chat.body[name] for name in STATE_FIELDS.intersection(chat.body))
     images = 0
     for part in _parts(chat.body.get("messages")):
         if _is_text(part):

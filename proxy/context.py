@@ -10,8 +10,9 @@ Charge           what it costs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from proxy.chat import ChatRequest, Usage
@@ -186,9 +187,16 @@ class Outcome:
 class Timeline:
     """Where this process spent its time on a request."""
 
-    stages_ns: dict[str, int] = field(default_factory=dict)
+    entered: list[tuple[str, int]] = field(default_factory=list)
+    """(stage, or "" between two; this process's own nanoseconds when it began)."""
     hooks_ns: list[tuple[str, str, int]] = field(default_factory=list)
     """(plugin, hook, nanoseconds) of every call."""
+
+    def stages_ns(self) -> Iterator[tuple[str, int]]:
+        """(stage, nanoseconds) of every stage that is over; one that was entered again comes again."""
+        for (stage, began_ns), (_, ended_ns) in pairwise(self.entered):
+            if stage:
+                yield stage, ended_ns - began_ns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,8 +36,6 @@ class Story:
     task: asyncio.Task[Any] | None = None
     stage: str = ""
     """The stage that runs now, or failed; "" between two."""
-    entered_ns: int = 0
-    """This process's own time when the stage began."""
     asked: ChatRequest | None = None
     """The request as the client sent it."""
     held: ChatRequest | None = None
@@ -69,11 +67,8 @@ class Story:
 
     def enter(self, stage: str) -> None:
         """The next stage begins: this process's own time until now belongs to the one before. "": none runs."""
-        own_ns = self.clock.monotonic_ns() - self.waited_ns
-        if self.stage:
-            stages = self.ctx.timeline.stages_ns
-            stages[self.stage] = stages.get(self.stage, 0) + own_ns - self.entered_ns
-        self.stage, self.entered_ns = stage, own_ns
+        self.stage = stage
+        self.ctx.timeline.entered.append((stage, self.clock.monotonic_ns() - self.waited_ns))
 
     async def waiting(self, work: Awaitable[T]) -> T:
         """Await something that is not this process's work, and keep the time out of its own."""

@@ -64,7 +64,7 @@ class Reply(ABC):
         await self._whole(error.status, dumps(error.body()), headers)
 
     async def _whole(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        response = web.Response(status=status, body=body, headers=headers, content_type=JSON)
+        response = web.Response(status=status, body=body, headers={**headers, "content-type": JSON})
         if not self.request.content.is_eof():
             response.force_close()  # nobody will read the rest of its body
         self.response = response

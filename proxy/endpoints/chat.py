@@ -125,7 +125,8 @@ def _messages(name: str, value: object) -> None:
         place = f"messages[{index}]"
         if not isinstance(message, dict):
             raise _wrong(place, message, "an object")
-        _one_of(*_ROLES)(f"{place}.role", message.get("role"))
+        if message.get("role") not in _ROLES:
+            raise _wrong(f"{place}.role", message.get("role"), "one of " + ", ".join(_ROLES))
         content = message.get("content")
         if content is not None and not isinstance(content, (str, list)):
             raise _wrong(f"{place}.content", content, "a string or an array of parts")

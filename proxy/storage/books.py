@@ -81,8 +81,7 @@ class Books:
         answers = [operation.apply(self) for operation in operations]
         if not operations:
             self._cursor.execute(self._sql.seen, (now_ns, self._epoch))
-        urgent = any(operation.urgent for operation in operations)
-        if not urgent or not 0 <= now_ns - self._marked_ns < LINGER_NS:
+        if not operations or not 0 <= now_ns - self._marked_ns < LINGER_NS:
             # Most holds are over before, and their marks need not be written at all.
             self._changed_holds.update(self._marked_holds)
             self._marked_holds.clear()

@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from proxy.context import Limits, Principal, RateLimit
@@ -36,6 +36,9 @@ class KeyRecord:
     """Unix seconds; None: never."""
     created_s: int = 0
     revoked_s: int | None = None
+    _static: Principal = field(init=False, compare=False, repr=False)
+    """Who asks with it, as a key of gateway.yaml; `_stored`: as one of the store."""
+    _stored: Principal = field(init=False, compare=False, repr=False)
 
     def refusal(self, now_ns: int) -> Unauthenticated | None:
         """Why nobody may ask with this key any more; None: somebody may."""
@@ -52,7 +55,10 @@ class KeyRecord:
         """
         if refusal := self.refusal(now_ns):
             raise refusal
-        return Principal(
+        return self._stored if stored else self._static
+
+    def __post_init__(self) -> None:
+        static = Principal(
             id=self.name,
             families=self.families,
             models=self.models,
@@ -61,8 +67,9 @@ class KeyRecord:
             budget=self.budget,
             family_budgets=self.family_budgets,
             rate_limit=self.rate_limit,
-            record=self if stored else None,
         )
+        object.__setattr__(self, "_static", static)
+        object.__setattr__(self, "_stored", replace(static, record=self))
 
 
 def digest_of(key: str) -> str:

@@ -18,8 +18,6 @@ class Operation:
     """One step in the books."""
 
     __slots__ = ("future",)
-    urgent = True
-    """Somebody waits for it; what nobody waits for goes with the next that is, or a moment later."""
     lasting = False
     """It tells what has happened: kept and tried again until it is written."""
 
@@ -80,7 +78,6 @@ class Mark(Operation):
     """A request goes to a provider or, with a charge, has come to so much."""
 
     __slots__ = ("charge", "request_id")
-    urgent = False
     lasting = True
 
     def __init__(self, request_id: str, charge: Charge | None) -> None:

@@ -34,11 +34,11 @@ class SqlReservation:
         return Posting(request_id=self._request_id, charge=None)
 
     def dispatched(self) -> None:
-        self._writer.put(Mark(self._request_id, None))
+        self._writer.note(Mark(self._request_id, None))
 
     def checkpoint(self, charge: Charge) -> None:
         checked_amount(charge.amount_nanousd)
-        self._writer.put(Mark(self._request_id, charge))
+        self._writer.note(Mark(self._request_id, charge))
 
 
 class SqlLedger:

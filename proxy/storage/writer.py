@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -32,6 +33,7 @@ T = TypeVar("T")
 BATCH = 512
 QUEUE_LIMIT = 10_000
 LINGER_S = LINGER_NS / 1e9
+"""How often what nobody waits for is looked after, while requests run."""
 RETRY_S = 1.0
 SIBLINGS = 8
 COMMIT_DELAY_S = 0.001
@@ -49,6 +51,7 @@ class Writer:
         self._durability = durability
         self._clock = clock
         self._queue: SimpleQueue[Operation] = SimpleQueue()
+        self._notes: deque[Operation] = deque()
         self._batch: list[Operation] = []
         self._kept: list[Operation] = []
         self._problem: str | None = None
@@ -84,6 +87,10 @@ class Writer:
         self._queue.put(operation)
         if self._over:
             self._refuse_queued()
+
+    def note(self, operation: Operation) -> None:
+        """Leave an operation to be taken along with the next batch, or in a moment: nobody waits for it."""
+        self._notes.append(operation)
 
     async def ask(self, make: Callable[[asyncio.Future[Any]], Operation]) -> Any:
         """Queue the operation that `make` makes of a future, and wait for its answer.
@@ -148,39 +155,36 @@ class Writer:
 
     def _turn(self, database: Database, books: Books) -> Stop | None:
         """One batch. Returns the order to stop, if there was one."""
-        gathered = self._batch = self._gather(books.unwritten)
+        gathered = self._batch = self._gather()
         calls = [operation for operation in gathered if type(operation) is Call]
         stop = next((operation for operation in gathered if type(operation) is Stop), None)
         special = (Call, Stop)
         batch = self._kept + [operation for operation in gathered if type(operation) not in special]
         if batch or self._problem or books.unwritten:
             self._write(database, books, batch)
+        if stop is not None and books.unwritten:
+            self._write(database, books, self._kept)
         for call in calls:
             _answer([(call, _call(database, call))])
         if stop is not None and self._kept:
             log.critical("%d settlements could not be written before the store was closed", len(self._kept))
         return stop
 
-    def _gather(self, unwritten: bool) -> list[Operation]:
-        """Everything that waits; at first for as long as it takes, after a mark a moment for something urgent.
-
-        unwritten: the books have marks that wait for the next batch, so one comes soon, be it empty.
-        """
+    def _gather(self) -> list[Operation]:
+        """Everything that waits. While requests run it takes no longer than a moment, as they may have left notes."""
+        queue, notes = self._queue, self._notes
         batch: list[Operation] = []
-        queue, urgent = self._queue, False
+        timeout_s = LINGER_S if self.unsettled else RETRY_S if self._kept or self._problem else None
         try:
-            batch.append(queue.get(timeout=LINGER_S if unwritten else RETRY_S if self._kept or self._problem else None))
-            linger_until_s = time.monotonic() + LINGER_S
+            batch.append(queue.get(timeout=timeout_s))
+            if self.unsettled >= SIBLINGS or queue.qsize() >= 2:
+                time.sleep(COMMIT_DELAY_S)
             while len(batch) < BATCH:
-                if batch[-1].urgent and not urgent:
-                    urgent = True
-                    if self.unsettled >= SIBLINGS or queue.qsize() >= 2:
-                        time.sleep(COMMIT_DELAY_S)
-                rest_s = 0 if urgent else linger_until_s - time.monotonic()
-                batch.append(queue.get(timeout=rest_s) if rest_s > 0 else queue.get_nowait())
+                batch.append(queue.get_nowait())
         except Empty:
             pass
-        return batch
+        # A note is about a hold that was answered before it was left, so it may go first.
+        return [notes.popleft() for _ in range(len(notes))] + batch
 
     def _write(self, database: Database, books: Books, batch: list[Operation]) -> None:
         self._kept = []
