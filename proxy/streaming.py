@@ -25,6 +25,7 @@ from proxy.chat import (
 )
 from proxy.errors import GatewayError
 from proxy.jsontext import dumps
+from proxy.wholeresponse import WholeResponse
 
 Headers = Callable[[], Mapping[str, str]]
 JSON = "application/json"
@@ -64,15 +65,14 @@ class Reply(ABC):
         await self._whole(error.status, dumps(error.body()), headers)
 
     async def _whole(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        response = web.Response(status=status, body=body, headers={**headers, "content-type": JSON})
-        if not self.request.content.is_eof():
-            response.force_close()  # nobody will read the rest of its body
-        self.response = response
+        # Nobody will read the rest of a body that is not wanted.
+        closes = not self.request.content.is_eof()
+        self.response = WholeResponse(status, body, {**headers, "content-type": JSON}, closes=closes)
         if self.deaf:
             return
         try:
-            await response.prepare(self.request)
-            await self._taken(response.write_eof(), len(body))
+            await self.response.prepare(self.request)
+            await self._taken(self.request.writer.drain(), 0)
         except ConnectionError as error:
             raise ClientGone from error
 
