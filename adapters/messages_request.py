@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from adapters.chat_fields import asked_function, asked_schema, asked_tier, refuse_left_out, unsupported
 from adapters.messages_turns import conversation
 from adapters.openai_request import refuse_unpriced
-from proxy import BadRequest, ChatRequest, Target
+from proxy import ChatRequest, Target
 
 _AS_THEY_ARE = ("temperature", "top_p")
 _READ = frozenset(
@@ -51,7 +52,7 @@ def messages_body(chat: ChatRequest, target: Target, *, reject_unknown: bool) ->
     asked = chat.body
     refuse_unpriced(asked, target)
     if chat.n > 1:
-        raise _unsupported("'n' above 1", "n")
+        raise unsupported("'n' above 1", "n")
     # A field at 0, false or [] asks for nothing.
     left_out = sorted(name for name in asked.keys() - _READ if asked[name])
     system, turns = conversation(asked["messages"], left_out)
@@ -71,9 +72,9 @@ def messages_body(chat: ChatRequest, target: Target, *, reject_unknown: bool) ->
     body |= _tools(asked, left_out)
     body |= _thinking(asked, left_out)
     body |= _output_format(asked.get("response_format") or {})
-    body |= _service_tier(asked)
-    if left_out and reject_unknown:
-        raise _unsupported(repr(left_out[0]), left_out[0])
+    body |= asked_tier(asked, _TIERS)
+    if reject_unknown:
+        refuse_left_out(left_out)
     return body, left_out
 
 
@@ -83,7 +84,7 @@ def _tools(asked: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
     tools = []
     for at, tool in enumerate(asked["tools"]):
         if tool["type"] != "function":
-            raise _unsupported(f"tools of type {tool['type']!r}", f"tools[{at}].type")
+            raise unsupported(f"tools of type {tool['type']!r}", f"tools[{at}].type")
         function = tool["function"]
         schema = function.get("parameters")
         written = {"name": function["name"], "input_schema": {"type": "object"} if schema is None else schema}
@@ -98,10 +99,7 @@ def _tools(asked: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
 def _tool_choice(choice: Any) -> dict[str, Any]:
     if isinstance(choice, str):
         return {"type": _CHOICES[choice]}
-    function = choice.get("function")
-    if choice.get("type") != "function" or not isinstance(function, Mapping):
-        raise _unsupported(f"tool_choice of type {choice.get('type')!r}", "tool_choice")
-    return {"type": "tool", "name": function.get("name")}
+    return {"type": "tool", "name": asked_function(choice)}
 
 
 def _thinking(asked: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
@@ -129,23 +127,5 @@ def _output_format(wanted: Mapping[str, Any]) -> dict[str, Any]:
         case "json_object":
             return {"output_format": {"type": "json_object"}}
         case "json_schema":
-            named = wanted.get("json_schema")
-            schema = named.get("schema") if isinstance(named, Mapping) else None
-            if not isinstance(schema, Mapping):
-                place = "response_format.json_schema.schema"
-                raise BadRequest(f"'{place}' must be an object.", param=place)
-            return {"output_format": {"type": "json_schema", "schema": schema}}
+            return {"output_format": {"type": "json_schema", "schema": asked_schema(wanted)["schema"]}}
     return {}
-
-
-def _service_tier(asked: Mapping[str, Any]) -> dict[str, Any]:
-    tier = asked.get("service_tier")
-    if tier is None:
-        return {}
-    if tier not in _TIERS:
-        raise _unsupported(f"service tier {tier!r}", "service_tier")
-    return {"service_tier": tier}
-
-
-def _unsupported(what: str, param: str) -> BadRequest:
-    return BadRequest(f"This model does not take {what}.", code="unsupported_parameter", param=param)

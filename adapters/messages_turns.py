@@ -14,6 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from adapters.chat_fields import note_others, unsupported
 from proxy import BadRequest
 
 Block = dict[str, Any]
@@ -56,8 +57,8 @@ def conversation(messages: Sequence[Mapping[str, Any]], left_out: list[str]) -> 
 def _turn(message: Mapping[str, Any], place: str, left_out: list[str]) -> tuple[str, list[Block]]:
     role = message["role"]
     if role not in _READ_OF_MESSAGE:
-        _unsupported(f"messages of role {role!r}", f"{place}.role")
-    _note(message, _READ_OF_MESSAGE[role], "messages[]", left_out)
+        raise unsupported(f"messages of role {role!r}", f"{place}.role")
+    note_others(message, _READ_OF_MESSAGE[role], "messages[]", left_out)
     content = message.get("content")
     match role:
         case "user":
@@ -81,7 +82,7 @@ def _assistant_blocks(message: Mapping[str, Any], place: str, left_out: list[str
     for at, call in enumerate(message.get("tool_calls") or ()):
         function = call.get("function")
         if not isinstance(function, Mapping):
-            _unsupported(f"tool calls of type {call.get('type')!r}", f"{place}.tool_calls[{at}].type")
+            raise unsupported(f"tool calls of type {call.get('type')!r}", f"{place}.tool_calls[{at}].type")
         given = {"id": call["id"]} if call.get("id") else {}
         arguments = _arguments(function.get("arguments"))
         blocks.append({"type": "tool_use", **given, "name": function["name"], "input": arguments})
@@ -124,8 +125,8 @@ def _blocks(content: Any, place: str, left_out: list[str], *, images: bool = Fal
         elif kind == "image_url" and images:
             blocks.append(_image(part.get("image_url"), f"{place}.content[{at}].image_url", left_out))
         else:
-            _unsupported(f"content parts of type {kind!r} here", f"{place}.content[{at}].type")
-        _note(part, frozenset({"type", kind}), "messages[].content[]", left_out)
+            raise unsupported(f"content parts of type {kind!r} here", f"{place}.content[{at}].type")
+        note_others(part, frozenset({"type", kind}), "messages[].content[]", left_out)
     return blocks
 
 
@@ -135,7 +136,7 @@ def _image(image: Any, place: str, left_out: list[str]) -> Block:
     if not isinstance(url, str):
         raise BadRequest(f"'{place}.url' must be a string.", param=f"{place}.url")
     if image.get("detail") != "auto":
-        _note(image, frozenset({"url"}), "messages[].content[].image_url", left_out)
+        note_others(image, frozenset({"url"}), "messages[].content[].image_url", left_out)
     scheme = url[:8].lower()
     if scheme.startswith(("https://", "http://")):
         return {"type": "image", "source": {"type": "url", "url": url}}
@@ -144,13 +145,3 @@ def _image(image: Any, place: str, left_out: list[str]) -> Block:
     if not scheme.startswith("data:") or not comma or parameters[-1:] != ["base64"]:
         raise BadRequest(f"'{place}.url' must be an http(s) URL, or data:<media type>;base64,….", param=f"{place}.url")
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
-
-
-def _note(values: Mapping[str, Any], read: frozenset[str], place: str, left_out: list[str]) -> None:
-    for name, value in values.items():
-        if name not in read and value is not None and f"{place}.{name}" not in left_out:
-            left_out.append(f"{place}.{name}")
-
-
-def _unsupported(what: str, param: str) -> NoReturn:
-    raise BadRequest(f"This model does not take {what}.", code="unsupported_parameter", param=param)
