@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 _PIECE = re.compile(r"\s*(?:[A-Za-z0-9_]+|\S)|\s+")
 _MESSAGE_OVERHEAD = 3
-_MEDIA = {"image_url", "video_url", "input_audio", "file", "image", "document"}
+_MEDIA = {"image_url", "video_url", "input_audio", "file"}
+_MEDIA |= {"image", "document", "input_image", "input_video", "input_file"}
 _MEDIA_TOKENS = 256
 
 Schema = Mapping[str, Any]

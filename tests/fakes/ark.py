@@ -1,4 +1,4 @@
-"""A fake Volcengine Ark, data plane: Chat Completions, the model list and the Anthropic-shaped Messages door.
+"""A fake Volcengine Ark, data plane: Chat Completions, Responses, the model list and the Anthropic-shaped Messages door.
 
 It behaves as the vendor's SDKs, documents and recorded answers say, refusals included. Where they are silent:
 a stream that breaks on the provider's side is billed like one that the client left, for what was generated;
@@ -17,6 +17,7 @@ from tests.fakes.ark_chat import ArkChat
 from tests.fakes.ark_door import ArkDoor
 from tests.fakes.ark_messages import ArkCountTokens, ArkMessages
 from tests.fakes.ark_models import MODELS, Model
+from tests.fakes.ark_responses import ArkResponses
 from tests.fakes.faults import Refusal
 from tests.fakes.server import FakeServer, Received, Reply
 
@@ -47,9 +48,14 @@ class FakeArk(FakeServer):
         """How many tokens of each prompt come out of the implicit cache."""
         self.fast_tier = True
         """False: `service_tier: fast` is refused, as on a plan."""
+        self.hears = False
+        """True: the Responses door takes input_audio; it was seen to refuse it."""
+        self.fails_by_event = "error"
+        """How a stream of the Responses door fails in the middle: error, or response.failed."""
         messages = "/api/compatible/v1/messages"
         self.doors = {
             ("POST", "/api/v3/chat/completions"): ArkChat(self),
+            ("POST", "/api/v3/responses"): ArkResponses(self),
             ("GET", "/api/v3/models"): ArkModels(self),
             ("POST", messages): ArkMessages(self),
             ("POST", f"{messages}/count_tokens"): ArkCountTokens(self),

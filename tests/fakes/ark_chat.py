@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.fakes.answers import Answer, Speech, Token, asked_in_chat, compose, speak
 from tests.fakes.ark_checks import check_chat, required, stop_list, without_nulls
-from tests.fakes.ark_door import ArkDoor
+from tests.fakes.ark_door import ArkDoor, check_door
 from tests.fakes.ark_models import Model
 from tests.fakes.server import DONE, Event, Meter, Received, Reply, data_frame
 
@@ -20,6 +20,7 @@ class ArkChat(ArkDoor):
     def answer(self, received: Received) -> Reply:
         body = without_nulls(required(received.body, "model", "messages"))
         model_id, model = self.ark.resolve(body["model"])
+        check_door(model_id, model.chats)
         check_chat(body, model, fast_tier=self.ark.fast_tier)
         ask = asked_in_chat(body)
         said = self.ark.answer or _arguments_after_space(compose(ask))

@@ -62,6 +62,12 @@ def invalid(param: str, message: str, *, code: str = "InvalidParameter") -> Refu
     return Refusal(400, code, message, param=param)
 
 
+def check_door(model_id: str, has_it: bool) -> None:
+    """Raises: Refusal: 400, the model can't be called through this door."""
+    if not has_it:
+        raise invalid("model", f"The model {model_id} does not support this api.")
+
+
 def check_key(received: Received, key: str, *, x_api_key: bool = False) -> None:
     """Check the bearer token, or `x-api-key` where the door takes it.
 

@@ -13,7 +13,7 @@ from typing import Any
 from tests.fakes.answers import Ask, Speech, Token, compose, count_prompt, pieces, speak, text_of
 from tests.fakes.ark_chat import call_id, sealed, thinks
 from tests.fakes.ark_checks import required, stop_list, without_nulls
-from tests.fakes.ark_door import ArkDoor, check_key, envelope, invalid
+from tests.fakes.ark_door import ArkDoor, check_door, check_key, envelope, invalid
 from tests.fakes.faults import Refusal
 from tests.fakes.server import Event, Meter, Received, Reply
 
@@ -28,6 +28,7 @@ class ArkMessages(ArkDoor):
     def answer(self, received: Received) -> Reply:
         body = without_nulls(required(received.body, "model", "messages"))
         model_id, model = self.ark.resolve(body["model"])
+        check_door(model_id, model.chats)
         _check(body)
         ask = _asked(body)
         said = self.ark.answer or compose(ask)

@@ -18,6 +18,12 @@ class Model:
     usage_always: bool = False
     """Streams end with usage even if nobody asked for it."""
     retiring: bool = False
+    chats: bool = True
+    """Has the Chat and Messages doors."""
+    responds: bool = True
+    """Has the Responses door."""
+    translates: bool = False
+    """Reads one text with translation_options, and nothing else."""
     context_tokens: int = 262144
     max_output_tokens: int = 32768
 
@@ -31,7 +37,10 @@ MODELS = {
     "doubao-seed-1-8-251228": Model(retiring=True),
     "doubao-seed-1-6-250615": Model(auto_thinks=True, retiring=True),
     "doubao-seed-character-251128": Model(thinks=False, samples_freely=True, context_tokens=131072),
-    "doubao-1-5-pro-32k-250115": Model(thinks=False, samples_freely=True, retiring=True),
+    "doubao-1-5-pro-32k-250115": Model(thinks=False, samples_freely=True, retiring=True, responds=False),
+    "doubao-seed-translation-250915": Model(
+        thinks=False, chats=False, translates=True, context_tokens=4096, max_output_tokens=3072
+    ),
     "deepseek-v4-pro-ga-260813": Model(samples_freely=True, usage_always=True, context_tokens=1048576),
     "glm-5-2-260617": Model(usage_always=True, context_tokens=1048576),
 }
