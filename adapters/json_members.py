@@ -90,6 +90,11 @@ def read_object(text: str | bytes) -> dict[str, Any]:
     return value
 
 
+def object_of(value: Any) -> dict[str, Any]:
+    """The value if it is a JSON object; else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
 def edited(text: str, changes: Mapping[str, str | None], old: Mapping[str, Any]) -> str:
     """The text of a JSON object with top-level members replaced by other JSON text or, with None, taken out.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from adapters.json_members import object_of
 from adapters.openai_answer import MOST_TOKENS
 from adapters.sse import SseEvent
 from proxy import (
@@ -58,22 +59,22 @@ class MessageReader:
     def event(self, sse: SseEvent, values: dict[str, Any]) -> Sequence[ChatEvent]:
         match values.get("type"):
             case "message_start":
-                message = _mapping(values.get("message"))
+                message = object_of(values.get("message"))
                 self._begun = True
-                self._usage.read_input(_mapping(message.get("usage")))
+                self._usage.read_input(object_of(message.get("usage")))
                 return [_started(message)]
             case "content_block_start":
                 self._begun = True
-                return self._start_block(_index(values), _mapping(values.get("content_block")))
+                return self._start_block(_index(values), object_of(values.get("content_block")))
             case "content_block_delta":
-                return self._add_to_block(_index(values), _mapping(values.get("delta")))
+                return self._add_to_block(_index(values), object_of(values.get("delta")))
             case "content_block_stop":
                 return self._stop_block(_index(values))
             case "message_delta":
-                usage = _mapping(values.get("usage"))
+                usage = object_of(values.get("usage"))
                 self._usage.read_input(usage)
                 self._usage.read_output(usage)
-                reason = _mapping(values.get("delta")).get("stop_reason")
+                reason = object_of(values.get("delta")).get("stop_reason")
                 return self._finish(reason) if reason else ()
             case "message_stop":
                 self._stopped = True
@@ -94,9 +95,9 @@ class MessageReader:
             raise UpstreamProtocolError("The provider answered with JSON that is no message.", detail=repr(dict(values))[:500])
         events: list[ChatEvent] = [_started(values)]
         for index, block in enumerate(content):
-            events += self._start_block(index, _mapping(block))
+            events += self._start_block(index, object_of(block))
             events += self._stop_block(index)
-        usage = _mapping(values.get("usage"))
+        usage = object_of(values.get("usage"))
         self._usage.read_input(usage)
         self._usage.read_output(usage)
         return [*events, *self._finish(values.get("stop_reason")), *self._usage.events()]
@@ -108,7 +109,7 @@ class MessageReader:
             case "thinking":
                 return [*_reasoning(block.get("thinking")), *self._sign(index, block.get("signature"))]
             case "tool_use":
-                call = self._calls[index] = _Call(len(self._calls), _mapping(block.get("input")))
+                call = self._calls[index] = _Call(len(self._calls), object_of(block.get("input")))
                 identity, name = block.get("id"), block.get("name")
                 return [
                     ToolCallDelta(
@@ -236,10 +237,6 @@ def _text(text: Any) -> Sequence[ChatEvent]:
 
 def _reasoning(text: Any) -> Sequence[ChatEvent]:
     return [ReasoningDelta(text)] if isinstance(text, str) and text else ()
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _index(values: Mapping[str, Any]) -> int:

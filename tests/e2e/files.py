@@ -42,6 +42,10 @@ def ark_messages(fake: FakeArk, **more: Any) -> dict[str, Any]:
     return {"adapter": "ark_messages", "base_url": fake.messages_url, "api_key": fake.key, **more}
 
 
+def ark_responses(fake: FakeArk, **more: Any) -> dict[str, Any]:
+    return {"adapter": "ark_responses", "base_url": fake.base_url, "api_key": fake.key, **more}
+
+
 def relay(fake: FakeOpenAI, **more: Any) -> dict[str, Any]:
     return {"adapter": "openai_chat", "base_url": fake.base_url, "api_key": fake.key, **more}
 
@@ -75,12 +79,14 @@ def standard(fake_ark: FakeArk, fake_openai: FakeOpenAI) -> dict[str, Any]:
         "providers": {
             "ark": ark(fake_ark),
             "msgs": ark_messages(fake_ark),
+            "resp": ark_responses(fake_ark),
             "relay": relay(fake_openai),
             "simulator": SIMULATOR,
         },
         "models": {
             "doubao-seed": model(route("ark-lite", "ark", ARK_MODEL), aliases=["doubao"], context_tokens=262144),
             "messages": model(route("msgs", "msgs", ARK_MODEL)),
+            "responses": model(route("resp", "resp", ARK_MODEL)),
             "relayed": model(route("relay", "relay"), family="other"),
             "simulated": model(route("sim", "simulator"), family="simulator"),
             "pooled": model(

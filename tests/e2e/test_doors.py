@@ -11,9 +11,15 @@ from tests.e2e.conftest import Served
 from tests.e2e.files import ARK_MODEL, WEATHER
 from tests.fakes import Answer, FakeArk, FakeOpenAI
 
-DOORS = ["doubao-seed", "messages", "relayed", "simulated"]
-PROVIDERS = ["doubao-seed", "messages", "relayed"]
-ROUTES = {"doubao-seed": "ark-lite", "messages": "msgs", "relayed": "relay", "simulated": "sim"}
+PROVIDERS = ["doubao-seed", "messages", "responses", "relayed"]
+DOORS = [*PROVIDERS, "simulated"]
+ROUTES = {"doubao-seed": "ark-lite", "messages": "msgs", "responses": "resp", "relayed": "relay", "simulated": "sim"}
+CAPS = {
+    "doubao-seed": "max_completion_tokens",
+    "messages": "max_tokens",
+    "responses": "max_output_tokens",
+    "relayed": "max_tokens",
+}
 THOUGHT = "One moment."
 ON: Any = {"enable_thinking": True}
 OFF: Any = {"enable_thinking": False}
@@ -109,13 +115,13 @@ async def test_reasoning(gateway: Served, fake_openai: FakeOpenAI, model: str, s
 async def test_the_cap_is_written_upstream_in_the_doors_own_words(
     gateway: Served, fake_ark: FakeArk, fake_openai: FakeOpenAI, model: str
 ) -> None:
-    word = {"doubao-seed": "max_completion_tokens", "messages": "max_tokens", "relayed": "max_tokens"}[model]
+    word = CAPS[model]
     cases: list[tuple[Any, int]] = [({}, 4096), ({"max_tokens": 2}, 2), ({"max_completion_tokens": 3}, 3)]
     for given, written in cases:
         answered = await gateway.chat(model, **given, **OFF)
         assert answered.json["usage"]["output_tokens"] <= written
         body = (fake_openai if model == "relayed" else fake_ark).requests[-1].body or {}
-        caps = {name: body[name] for name in ("max_tokens", "max_completion_tokens") if name in body}
+        caps = {name: body[name] for name in CAPS.values() if name in body}
         assert caps in ({word: written}, given)
     assert answered.json["choices"][0]["finish_reason"] == "length"
 

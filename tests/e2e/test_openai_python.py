@@ -18,7 +18,7 @@ HELLO = "Hello, you said: hi"
 MESSAGES: Any = HI
 TOOLS: Any = [WEATHER]
 USE_TOOL: Any = [{"role": "user", "content": "use get_weather"}]
-MODELS = ["doubao-seed", "messages", "relayed"]
+MODELS = ["doubao-seed", "messages", "responses", "relayed"]
 WITH_USAGE: Any = {"include_usage": True}
 
 
@@ -109,7 +109,7 @@ class City(BaseModel):
     people: int
 
 
-@pytest.mark.parametrize("model", ["doubao-seed", "relayed", "simulated"])
+@pytest.mark.parametrize("model", ["doubao-seed", "responses", "relayed", "simulated"])
 def test_json_schema_through_the_parse_helper(client: openai.OpenAI, model: str) -> None:
     answer = client.chat.completions.parse(model=model, messages=MESSAGES, response_format=City)
     assert isinstance(answer.choices[0].message.parsed, City)

@@ -13,7 +13,7 @@ HOOK = "from proxy import hookimpl\n@hookimpl\ndef authorize(ctx): ...\n"
 def test_the_builtin_chain_is_found_through_entry_points(tmp_path: Path) -> None:
     registry = Registry(None, tmp_path)
     assert set(registry.names) == set(BUILTIN_CHAIN) & set(registry.plugin_names())
-    assert {"openai_chat", "ark", "ark_messages", "simulator"} <= set(registry.adapter_names())
+    assert {"openai_chat", "ark", "ark_messages", "ark_responses", "simulator"} <= set(registry.adapter_names())
 
 
 def test_listing_is_complete_and_in_order(tmp_path: Path) -> None:
