@@ -20,6 +20,16 @@ def note_others(values: Mapping[str, Any], read: Collection[str], place: str, le
             left_out.append(f"{place}.{name}")
 
 
+def asked_text(values: Mapping[str, Any], name: str, place: str) -> str:
+    """A member that is a text, "" where it is absent or null. Raises: BadRequest: it is something else."""
+    value = values.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadRequest(f"'{place}.{name}' must be a string.", param=f"{place}.{name}")
+    return value
+
+
 def asked_tier(asked: Mapping[str, Any], tiers: Collection[str]) -> dict[str, Any]:
     """{"service_tier": …} if the client asks for one. Raises: BadRequest: it is none of these tiers."""
     tier = asked.get("service_tier")

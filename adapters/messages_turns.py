@@ -14,7 +14,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from adapters.chat_fields import note_others, unsupported
+from adapters.chat_fields import asked_text, note_others, unsupported
 from proxy import BadRequest
 
 Block = dict[str, Any]
@@ -73,12 +73,12 @@ def _turn(message: Mapping[str, Any], place: str, left_out: list[str]) -> tuple[
 
 def _assistant_blocks(message: Mapping[str, Any], place: str, left_out: list[str]) -> list[Block]:
     blocks: list[Block] = []
-    thinking, signature = message.get("reasoning_content"), message.get("encrypted_content")
+    thinking, signature = (asked_text(message, name, place) for name in ("reasoning_content", "encrypted_content"))
     if thinking or signature:
-        block: Block = {"type": "thinking", "thinking": thinking or ""}
+        block: Block = {"type": "thinking", "thinking": thinking}
         blocks.append({**block, "signature": signature} if signature else block)
     blocks += _blocks(message.get("content"), place, left_out)
-    blocks += _blocks(message.get("refusal"), place, left_out)
+    blocks += _blocks(asked_text(message, "refusal", place), place, left_out)
     for at, call in enumerate(message.get("tool_calls") or ()):
         function = call.get("function")
         if not isinstance(function, Mapping):
@@ -121,7 +121,7 @@ def _blocks(content: Any, place: str, left_out: list[str], *, images: bool = Fal
     for at, part in enumerate(content or ()):
         kind = part["type"]
         if kind in ("text", "refusal"):
-            blocks += _blocks(part.get(kind), place, left_out)
+            blocks += _blocks(asked_text(part, kind, f"{place}.content[{at}]"), place, left_out)
         elif kind == "image_url" and images:
             blocks.append(_image(part.get("image_url"), f"{place}.content[{at}].image_url", left_out))
         else:

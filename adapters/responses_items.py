@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.chat_fields import note_others, unsupported
+from adapters.chat_fields import asked_text, note_others, unsupported
 from proxy import BadRequest
 
 Item = dict[str, Any]
@@ -71,7 +71,7 @@ def _message(role: str, content: Any) -> Item:
 
 def _assistant_items(message: Mapping[str, Any], place: str, left_out: list[str], *, reasons: bool) -> list[Item]:
     items: list[Item] = []
-    summary, sealed = message.get("reasoning_content"), message.get("encrypted_content")
+    summary, sealed = (asked_text(message, name, place) for name in ("reasoning_content", "encrypted_content"))
     if reasons and (summary or sealed):
         item: Item = {"type": "reasoning", "status": "completed", "summary": []}
         if summary:
@@ -81,13 +81,13 @@ def _assistant_items(message: Mapping[str, Any], place: str, left_out: list[str]
         reasoning = {"reasoning_content": summary or None, "encrypted_content": sealed or None}
         note_others(reasoning, (), "messages[]", left_out)
     calls = message.get("tool_calls") or ()
-    text = _joined(message.get("content"), place, left_out) + (message.get("refusal") or "")
+    text = _joined(message.get("content"), place, left_out) + asked_text(message, "refusal", place)
     if text or not calls:
         items.append(_message("assistant", text))
     for at, call in enumerate(calls):
         function = call["function"]
         identity = _text(call.get("id"), f"{place}.tool_calls[{at}].id")
-        arguments = function.get("arguments") or "{}"
+        arguments = asked_text(function, "arguments", f"{place}.tool_calls[{at}].function") or "{}"
         items.append({"type": "function_call", "call_id": identity, "name": function["name"], "arguments": arguments})
     return items
 
@@ -102,7 +102,7 @@ def _joined(content: Any, place: str, left_out: list[str]) -> str:
         if kind not in ("text", "refusal"):
             raise unsupported(f"content parts of type {kind!r} here", f"{place}.content[{at}].type")
         note_others(part, ("type", kind), "messages[].content[]", left_out)
-        texts.append(part.get(kind) or "")
+        texts.append(asked_text(part, kind, f"{place}.content[{at}]"))
     return "".join(texts)
 
 
@@ -110,7 +110,7 @@ def _content(content: Any, place: str, left_out: list[str], *, audio: bool) -> A
     if isinstance(content, str):
         return content
     parts = []
-    for at, part in enumerate(content):
+    for at, part in enumerate(content or ()):
         kind = part["type"]
         where = f"{place}.content[{at}]"
         note_others(part, ("type", kind), "messages[].content[]", left_out)

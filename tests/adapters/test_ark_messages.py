@@ -215,6 +215,13 @@ def test_arguments_of_any_depth_are_sent_or_refused() -> None:
             assert refused.param == "messages"
 
 
+@pytest.mark.parametrize("name", ["refusal", "reasoning_content", "encrypted_content"])
+def test_texts_that_are_none_are_refused_by_their_place(name: str) -> None:
+    with pytest.raises(BadRequest) as refused:
+        sent({"role": "assistant", "content": "", name: True})
+    assert refused.value.param == f"messages[0].{name}"
+
+
 def test_integers_and_lone_surrogates_are_not_lost() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"n": 123456789012345678901}'}}
     (user, assistant) = turns({"role": "user", "content": "\ud800"}, {"role": "assistant", "tool_calls": [call]})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from adapters.responses_items import input_items
 from proxy import BadRequest
@@ -189,3 +191,28 @@ IMAGE = {"type": "image_url", "image_url": {"url": URL}}
 )
 def test_what_cannot_be_said_is_refused_by_its_place(message: dict[str, Any], code: str, param: str) -> None:
     assert refused(USER, message) == (code, param)
+
+
+JUNK = st.sampled_from([None, True, 7, "x", [], ["x"], {}, {"type": "text"}, {"url": 1}])
+PART = st.fixed_dictionaries(
+    {"type": st.sampled_from(["image_url", "video_url", "input_audio", "file", "refusal", "sticker"])},
+    optional=dict.fromkeys(["image_url", "video_url", "input_audio", "file", "refusal"], JUNK),
+)
+JUNK_CALL = st.fixed_dictionaries(
+    {"function": st.fixed_dictionaries({"name": st.just("f")}, optional={"arguments": JUNK})}, optional={"id": JUNK}
+)
+MESSAGE = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool"]), "content": st.just("") | st.lists(PART, max_size=2)},
+    optional={
+        **dict.fromkeys(["name", "refusal", "reasoning_content", "encrypted_content", "tool_call_id"], JUNK),
+        "tool_calls": st.lists(JUNK_CALL, max_size=2),
+    },
+)
+
+
+@given(st.lists(MESSAGE, min_size=1, max_size=3))
+def test_junk_is_written_or_refused(messages: list[dict[str, Any]]) -> None:
+    try:
+        items(*messages, audio=True)
+    except BadRequest as refusal:
+        assert refusal.param and refusal.param.startswith("messages[")
