@@ -26,7 +26,7 @@ def client(shared_process: GatewayProcess, request: pytest.FixtureRequest) -> It
     made.close()
 
 
-@pytest.mark.parametrize("model", ["doubao-seed", "messages", "relayed"])
+@pytest.mark.parametrize("model", ["doubao-seed", "messages", "responses", "relayed"])
 def test_create(client: Any, model: str) -> None:
     answer: Any = client.chat.completions.create(model=model, messages=MESSAGES)
     assert (answer.model, answer.choices[0].message.content, answer.choices[0].finish_reason) == (model, HELLO, "stop")
@@ -46,7 +46,7 @@ def test_reasoning(client: Any) -> None:
     assert answer.choices[0].message.reasoning_content is None
 
 
-@pytest.mark.parametrize("model", ["doubao-seed", "messages", "relayed", "simulated"])
+@pytest.mark.parametrize("model", ["doubao-seed", "messages", "responses", "relayed", "simulated"])
 def test_stream(client: Any, model: str) -> None:
     options: Any = {"include_usage": True}
     stream: Any = client.chat.completions.create(model=model, messages=MESSAGES, stream=True, stream_options=options)

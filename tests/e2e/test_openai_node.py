@@ -33,7 +33,7 @@ def told(shared_process: GatewayProcess) -> Any:
 
 
 def test_create(told: Any) -> None:
-    routes = {"doubao-seed": "ark-lite", "messages": "msgs", "relayed": "relay"}
+    routes = {"doubao-seed": "ark-lite", "messages": "msgs", "responses": "resp", "relayed": "relay"}
     assert told["created"] == [
         {
             "model": model,
@@ -51,12 +51,12 @@ def test_create(told: Any) -> None:
 
 def test_stream(told: Any) -> None:
     assert told["streamed"] == [
-        {"models": [model], "text": HELLO, "usage": True} for model in ("doubao-seed", "messages", "relayed")
+        {"models": [model], "text": HELLO, "usage": True} for model in ("doubao-seed", "messages", "responses", "relayed")
     ]
 
 
 def test_streamed_tools(told: Any) -> None:
-    assert told["tools"] == [{"name": "get_weather", "members": ["city"]}] * 4
+    assert told["tools"] == [{"name": "get_weather", "members": ["city"]}] * 5
 
 
 def test_a_stream_left_early(told: Any) -> None:

@@ -54,10 +54,10 @@ async def relaying(serve: Serve, upstream: ScriptedUpstream, **provider: Any) ->
 
 def says_something(frame: bytes) -> bool:
     """Whether a provider's event has a part of the answer, which the client must get at once."""
-    return b"content_block_delta" in frame or b'"choices":[{' in frame
+    return any(sign in frame for sign in (b"content_block_delta", b'_text.delta"', b'"choices":[{'))
 
 
-@pytest.mark.parametrize("model", ["doubao-seed", "messages", "relayed"])
+@pytest.mark.parametrize("model", ["doubao-seed", "messages", "responses", "relayed"])
 async def test_each_event_leaves_before_the_next_arrives(
     gateway: Served, fake_ark: FakeArk, fake_openai: FakeOpenAI, model: str
 ) -> None:
@@ -120,22 +120,22 @@ async def test_the_end_does_not_wait_for_a_provider_that_keeps_its_connection(se
     assert answered.raw.endswith(DONE)
 
 
-@pytest.mark.parametrize("model", ["doubao-seed", "messages", "relayed"])
+@pytest.mark.parametrize("model", ["doubao-seed", "messages", "responses", "relayed"])
 async def test_an_error_in_the_middle(gateway: Served, fake_ark: FakeArk, fake_openai: FakeOpenAI, model: str) -> None:
     fake: Any = fake_openai if model == "relayed" else fake_ark
-    fake.error_midstream(after=4, message="words of the provider")
+    fake.error_midstream(after=6, message="words of the provider")
     text = await broken(gateway, model)
     assert json.loads(text[-1].removeprefix(b"data: "))["error"]["code"] == "upstream_error"
     assert len(text) > 1 and b"[DONE]" not in b"".join(text) and b"words of" not in b"".join(text)
 
 
 @pytest.mark.parametrize("how", ["fin", "rst", "eof"])
-@pytest.mark.parametrize("model", ["doubao-seed", "messages", "relayed"])
+@pytest.mark.parametrize("model", ["doubao-seed", "messages", "responses", "relayed"])
 async def test_a_provider_that_goes_away(
     gateway: Served, fake_ark: FakeArk, fake_openai: FakeOpenAI, model: str, how: Any
 ) -> None:
     fake: Any = fake_openai if model == "relayed" else fake_ark
-    fake.cut_stream(after=4, how=how)
+    fake.cut_stream(after=6, how=how)
     text = await broken(gateway, model)
     error = json.loads(text[-1].removeprefix(b"data: "))["error"]
     assert (error["type"], error["code"]) == ("upstream_error", "upstream_error")
@@ -155,7 +155,7 @@ async def broken(gateway: Served, model: str) -> list[bytes]:
     return events
 
 
-@pytest.mark.parametrize("model", ["doubao-seed", "messages", "relayed"])
+@pytest.mark.parametrize("model", ["doubao-seed", "messages", "responses", "relayed"])
 async def test_a_client_that_hangs_up_ends_the_providers_work(
     gateway: Served, fake_ark: FakeArk, fake_openai: FakeOpenAI, model: str
 ) -> None:
