@@ -78,7 +78,9 @@ class ArkResponsesOptions(BaseModel):
         default=None, description="Of translation models: the language of the text, like zh; left out, it is detected."
     )
     target_language: str | None = Field(
-        default=None, description="Of translation models: the language to translate into, unless the request names one."
+        default=None,
+        description="Of translation models: the language to translate into, unless the request names one. Where it is set, the "
+        "models behind ep- ids are translation models.",
     )
 
     @property

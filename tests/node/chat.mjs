@@ -84,7 +84,13 @@ console.log(
   JSON.stringify({
     created: [await create("doubao-seed"), await create("messages"), await create("responses"), await create("relayed")],
     streamed: [await stream("doubao-seed"), await stream("messages"), await stream("responses"), await stream("relayed")],
-    tools: [await helper("doubao-seed"), await helper("messages"), await helper("responses"), await helper("relayed"), await helper("simulated")],
+    tools: [
+      await helper("doubao-seed"),
+      await helper("messages"),
+      await helper("responses"),
+      await helper("relayed"),
+      await helper("simulated"),
+    ],
     left: await left("relayed"),
     refused: [
       await refused({}, { apiKey: "sk-pf-wrong" }),
