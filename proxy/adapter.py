@@ -98,7 +98,11 @@ class NoOptions(BaseModel):
 
 
 class Adapter(Protocol):
-    """One provider dialect. An object with these members, registered by `register_adapters`."""
+    """One provider dialect. An object with these members, registered by `register_adapters`.
+
+    One whose door takes no output cap also has `caps_output = False`: its routes are held for the model's max_output_tokens,
+    whatever cap a client or a budget asks for.
+    """
 
     name: str
     """What `adapter:` says in gateway.yaml."""

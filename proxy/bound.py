@@ -1,9 +1,9 @@
 """The most that a request may cost: what is held for it before anything is sent.
 
 Input: the bytes of the request's JSON, as a token of byte-level BPE has at least one, plus what the door adds
-(`prompt_overhead_tokens`), and never more than the model's context. Output: the cap that is written upstream, times n. Input
-that the bytes don't show (media behind URLs, files, earlier turns kept by the provider, results of built-in tools) is bound
-by `context_tokens`.
+(`prompt_overhead_tokens`), and never more than the model's context. Output: the cap that is written upstream, times n; the
+model's own where the door takes none. Input that the bytes don't show (media behind URLs, files, earlier turns kept by the
+provider, results of built-in tools) is bound by `context_tokens`.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _most(chat: ChatRequest, targets: Sequence[Target], surplus: _Surplus, cap: 
             tokens = target.context_tokens or tokens + UNSEEN_TOKENS
         elif target.context_tokens is not None:
             tokens = min(tokens, target.context_tokens)
-        output_cap = target.output_cap if cap is None else min(cap, target.output_cap)
+        output_cap = target.output_cap if cap is None or not target.caps_output else min(cap, target.output_cap)
         most = max(most, target.price.bound_nanousd(tokens, chat.n * output_cap, tool_calls=tool_calls))
     return most
 

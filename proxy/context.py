@@ -104,6 +104,8 @@ class Target:
     """The model's own cap."""
     output_cap: int
     """The cap of this request, to be written upstream in the door's own words."""
+    caps_output: bool = True
+    """False: the door takes no cap, so that output_cap is always max_output_tokens."""
     prompt_overhead_tokens: int = 0
     options: BaseModel
     """The provider's keys that its adapter declared in `options`."""

@@ -58,8 +58,8 @@ async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
 
 @lru_cache(maxsize=4096)
 def capped(target: Target, cap: int) -> Target:
-    """The target with this output cap. Kept, as few caps are asked for often."""
-    return target if target.output_cap == cap else replace(target, output_cap=cap)
+    """The target with this output cap, if its door takes one. Kept, as few caps are asked for often."""
+    return target if target.output_cap == cap or not target.caps_output else replace(target, output_cap=cap)
 
 
 async def _allowed(ctx: RequestContext, target: Target) -> bool:

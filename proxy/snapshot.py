@@ -195,6 +195,7 @@ def _target(
         context_tokens=section.context_tokens,
         max_output_tokens=section.max_output_tokens,
         output_cap=section.max_output_tokens,
+        caps_output=getattr(provider.adapter, "caps_output", True),
         prompt_overhead_tokens=provider.adapter.prompt_overhead_tokens if overhead is None else overhead,
         options=provider_section.options,
         timeouts=_timeouts(config, provider_section, route),
