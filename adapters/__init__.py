@@ -5,6 +5,7 @@ from collections.abc import Callable
 from adapters.ark import Ark
 from adapters.ark_messages import ArkMessages
 from adapters.ark_responses import ArkResponses
+from adapters.coze import Coze
 from adapters.openai_chat import OpenAIChat
 from adapters.simulator import Simulator
 from proxy import Adapter, hookimpl
@@ -13,5 +14,5 @@ from proxy import Adapter, hookimpl
 @hookimpl
 def register_adapters(register: Callable[[Adapter], None]) -> None:
     """Register every built-in adapter."""
-    for adapter in (OpenAIChat(), Ark(), ArkMessages(), ArkResponses(), Simulator()):
+    for adapter in (OpenAIChat(), Ark(), ArkMessages(), ArkResponses(), Coze(), Simulator()):
         register(adapter)

@@ -189,7 +189,7 @@ class OnePost(Exchange):
             return self._reader.comment(sse)
         if not data or data.isspace():
             return ()
-        if data.startswith("[DONE]"):
+        if data.startswith(("[DONE]", '"[DONE]"')):
             return self._reader.end(said=True)
         values = read_object(data)
         self._check_for_error(values, named=sse.event == "error")

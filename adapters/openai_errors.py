@@ -107,7 +107,8 @@ def refusal_of(value: Any, headers: Mapping[str, str], status: int | None = None
         value = value[0]
     error = value
     if isinstance(value, dict):
-        error = value.get("error") or value.get("detail") or value
+        # An object with a code is the error itself, whatever details it has beside.
+        error = value.get("error") or ("code" not in value and value.get("detail")) or value
     fields = error if isinstance(error, dict) else {}
     code = _name(fields.get("code"))
     kind = _name(fields.get("type"))

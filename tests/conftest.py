@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
-from tests.fakes import FakeArk, FakeOpenAI, ScriptedUpstream
+from tests.fakes import FakeArk, FakeCoze, FakeOpenAI, ScriptedUpstream
 from tests.fakes.scripted import Step
 
 _ROOMS = {"proxy", "plugins", "adapters", "e2e"}
@@ -27,6 +27,13 @@ async def fake_ark() -> AsyncIterator[FakeArk]:
 async def fake_openai() -> AsyncIterator[FakeOpenAI]:
     """A started fake aggregator on the test's own event loop."""
     async with FakeOpenAI() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def fake_coze() -> AsyncIterator[FakeCoze]:
+    """A started fake Coze on the test's own event loop."""
+    async with FakeCoze() as fake:
         yield fake
 
 

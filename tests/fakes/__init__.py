@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tests.fakes.answers import Answer, ToolCall, pieces
 from tests.fakes.ark import FakeArk
 from tests.fakes.ark_models import Model
+from tests.fakes.coze import FakeCoze
 from tests.fakes.faults import Pacer
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.scripted import FIN, READ, RST, STALL, ScriptedUpstream, chunk, http_head
@@ -24,6 +25,7 @@ __all__ = [
     "Answer",
     "Bill",
     "FakeArk",
+    "FakeCoze",
     "FakeOpenAI",
     "Model",
     "Pacer",

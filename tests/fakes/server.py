@@ -31,6 +31,7 @@ class Received:
     """What this server calls the request."""
     method: str
     path: str
+    query: Mapping[str, str]
     headers: CIMultiDictProxy[str]
     raw: bytes
     body: dict[str, Any] | None
@@ -226,6 +227,7 @@ class FakeServer(Faults):
             id=self.new_id(len(self.requests)),
             method=request.method,
             path=request.path,
+            query=dict(request.query),
             headers=request.headers,
             raw=raw,
             body=body if isinstance(body, dict) else None,

@@ -1,0 +1,328 @@
+"""Coze's exchange: streams, polling and tools of waiting chats."""
+
+from __future__ import annotations
+
+import json
+import re
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from proxy import (
+    DONE,
+    Finish,
+    Progress,
+    ReasoningDelta,
+    Remedy,
+    Started,
+    StreamTruncated,
+    TextDelta,
+    ToolCallDelta,
+    UpstreamProtocolError,
+    Usage,
+)
+from tests.adapters import coze_answers as coze
+from tests.adapters.coze_answers import (
+    CALL,
+    CALL_ID,
+    CREATED,
+    HELLO,
+    QUERY,
+    RESULT,
+    WEATHER_ASKED,
+    ask,
+    chat,
+    completed,
+    data,
+    delta,
+    events,
+    fault_of,
+    message,
+    opened,
+    play,
+    streamed,
+    texts,
+    waiting,
+)
+from tests.adapters.dialect import SSE, hear, three_ways
+
+HI = {"role": "user", "content": "hi"}
+STARTED = Started(id="74", created=1766000000)
+
+
+def usage(prompt: int, answer: int) -> Usage:
+    reported = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+    return Usage(input_tokens=prompt, output_tokens=answer, reported=reported)
+
+
+TOLD = [
+    STARTED,
+    ReasoningDelta("Hm."),
+    TextDelta("Hel"),
+    TextDelta("lo, 你好"),
+    usage(10, 2),
+    Finish("stop"),
+]
+
+
+# ── streams ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_stream() -> None:
+    told = three_ways(streamed, HELLO, after=b'event:error\ndata:{"code":5000}\n\n')
+    assert told.events == TOLD and told.fault is None
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"])
+def test_other_line_ends(end: bytes) -> None:
+    assert three_ways(streamed, HELLO.replace(b"\n", end)).events == TOLD
+
+
+def test_spaces_comments_and_a_byte_order_mark() -> None:
+    spaced = re.sub(rb"(?m)^(event|data):", rb"\1: ", HELLO)
+    assert three_ways(streamed, b"\xef\xbb\xbf: hello\n\n" + spaced).events == TOLD
+
+
+@given(cuts=st.lists(st.integers(0, len(HELLO)), max_size=12).map(sorted))
+def test_any_chunks_are_the_same_stream(cuts: list[int]) -> None:
+    edges = [0, *cuts, len(HELLO)]
+    chunks = [HELLO[start:end] for start, end in pairwise(edges)]
+    assert hear(streamed(), [chunk for chunk in chunks if chunk]).events == TOLD
+
+
+def test_the_answer_is_whole_before_the_connection_ends() -> None:
+    exchange = streamed()
+    exchange.feed_head(200, SSE)
+    exchange.feed_data(HELLO)
+    assert exchange.complete and exchange.next() is DONE
+
+
+def test_several_answers_and_one_without_deltas() -> None:
+    body = events(
+        CREATED,
+        delta("One."),
+        completed("One."),
+        completed("Two.", number=2),
+        completed("search()", kind="function_call", number=3),
+        completed("found", kind="tool_response", number=4),
+        completed("hi", kind="question", number=5, role="user"),
+        ("chat.completed", chat("completed", (1, 2))),
+        coze.DONE,
+    )
+    assert texts(three_ways(streamed, body).events) == "One.Two."
+
+
+def test_nothing_is_told_before_the_answer_begins() -> None:
+    exchange = streamed()
+    assert hear(exchange, [events(CREATED, coze.IN_PROGRESS)]).events == []
+
+
+@pytest.mark.parametrize("end", range(1, 10))
+def test_a_cut_is_never_an_end(end: int) -> None:
+    pieces = HELLO.split(b"\n\n")
+    told = three_ways(streamed, b"\n\n".join(pieces[:end]) + b"\n\n")
+    assert isinstance(told.fault, StreamTruncated)
+    assert not any(isinstance(event, Finish) for event in told.events)
+
+
+def test_what_a_chat_took_counts_even_if_its_stream_is_cut_after() -> None:
+    told = three_ways(streamed, HELLO.partition(b"event:done")[0])
+    assert told.events[-1] == usage(10, 2) and isinstance(told.fault, StreamTruncated)
+
+
+def test_a_done_before_the_chats_end_is_a_cut() -> None:
+    assert isinstance(three_ways(streamed, events(CREATED, delta("Hel"), coze.DONE)).fault, StreamTruncated)
+
+
+def test_a_chat_that_does_not_say_what_it_took() -> None:
+    body = events(CREATED, delta("Hi"), ("chat.completed", {**coze.IDS, "status": "completed"}), coze.DONE)
+    assert three_ways(streamed, body).events == [STARTED, TextDelta("Hi"), Finish("stop")]
+
+
+def test_a_chat_without_ids_is_no_chat() -> None:
+    assert isinstance(three_ways(streamed, events(("chat.created", {"id": "../x"}))).fault, UpstreamProtocolError)
+
+
+# ── errors ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+LOGGED = {"x-tt-logid": "20261120ABC"}
+
+
+def test_an_error_instead_of_a_stream() -> None:
+    body = json.dumps({"code": 4011, "msg": "余额不足", "detail": {"logid": "x"}}).encode()
+    error = fault_of(opened(ask(stream=True)), body, headers=LOGGED)
+    assert error.code == "upstream_quota_exhausted"
+    assert error.upstream == {"status": 402, "code": "4011", "request_id": "20261120ABC"}
+    assert error.progress is Progress.HEADERS_ONLY
+
+
+@pytest.mark.parametrize("more", [{}, {"detail": {"logid": "x"}}])
+def test_an_error_status(more: dict[str, Any]) -> None:
+    body = json.dumps({"code": 700012006, "msg": "access token invalid", **more}).encode()
+    error = fault_of(opened(ask(stream=True)), body, status=401, headers=LOGGED)
+    assert error.code == "upstream_auth_failed"
+    assert error.upstream == {"status": 401, "code": "700012006", "request_id": "20261120ABC"}
+
+
+def test_an_error_event() -> None:
+    told = three_ways(streamed, events(CREATED, delta("Hel"), ("error", {"code": 4009, "msg": "busy"})))
+    assert told.events == [STARTED, TextDelta("Hel")]
+    assert told.fault is not None
+    assert told.fault.code == "upstream_rate_limited"
+    assert told.fault.upstream == {"status": 429, "code": "4009", "request_id": ""}
+
+
+@pytest.mark.parametrize("last", [(), (coze.DONE,)])
+def test_a_chat_that_failed_is_an_error_and_may_be_answered_elsewhere(last: tuple[Any, ...]) -> None:
+    failed = chat("failed", last_error={"code": 4013, "msg": "model error"})
+    told = three_ways(streamed, events(CREATED, ("chat.failed", failed), *last))
+    assert told.events == [] and told.fault is not None
+    assert (told.fault.code, told.fault.remedy) == ("upstream_error", Remedy.RETRY)
+    assert told.fault.upstream["code"] == "4013" and told.fault.progress is Progress.HEADERS_ONLY
+
+
+def test_what_a_failed_chat_took_counts() -> None:
+    failed = chat("failed", (10, 1), last_error={"code": 4105, "msg": ""})
+    told = three_ways(streamed, events(CREATED, delta("Hel"), ("chat.failed", failed), coze.DONE))
+    assert told.events == [STARTED, TextDelta("Hel"), usage(10, 1)]
+    assert told.fault is not None and told.fault.code == "content_filter"
+
+
+def test_a_chat_that_somebody_canceled_is_no_answer() -> None:
+    told = three_ways(streamed, events(CREATED, ("chat.canceled", chat("canceled")), coze.DONE))
+    assert told.fault is not None and told.fault.code == "upstream_error"
+
+
+# ── polling ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def polled(*messages: dict[str, Any]) -> Any:
+    return opened(ask(*messages), polling=True, poll_interval_s=0.5)
+
+
+def test_polling() -> None:
+    listed = [message("Hello.", reasoning_content="Hm."), message("{}", kind="verbose", number=2)]
+    answers = (chat("created"), chat("in_progress"), chat("completed", (10, 2), created_at=1766000000), listed)
+    played = play(polled(), *map(data, answers))
+    assert played.asked == [
+        "POST /v3/chat",
+        "wait 0.5",
+        f"POST /v3/chat/retrieve{QUERY}",
+        "wait 0.5",
+        f"POST /v3/chat/retrieve{QUERY}",
+        f"GET /v3/chat/message/list{QUERY}",
+    ]
+    assert played.events == [usage(10, 2), STARTED, ReasoningDelta("Hm."), TextDelta("Hello."), Finish("stop")]
+
+
+def test_a_chat_that_came_where_a_stream_was_asked_for_is_polled() -> None:
+    answers = (chat("in_progress"), chat("completed", (1, 1)), [message("Hello.")])
+    assert texts(play(opened(ask(stream=True)), *map(data, answers)).events) == "Hello."
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_who_has_set_a_bot_to_work_does_not_do_so_again(at: int) -> None:
+    answers = [data(chat("in_progress")), data(chat("completed")), data([])]
+    error = fault_of(polled(), *answers[:at], b'{"code":5000,"msg":"internal"}')
+    assert error.remedy is Remedy.RETRY and error.progress is Progress.AMBIGUOUS
+
+
+def test_a_polled_chat_that_failed() -> None:
+    failed = chat("failed", last_error={"code": 4010, "msg": "too long"})
+    error = fault_of(polled(), data(chat("in_progress")), data(failed))
+    assert (error.code, error.progress) == ("context_length_exceeded", Progress.HEADERS_ONLY)
+
+
+@pytest.mark.parametrize("body", [b'{"code":0,"msg":""}', b'{"code":0,"data":[]}', b'{"code":0,"data":{}}', b"{}"])
+def test_what_is_no_chat(body: bytes) -> None:
+    assert isinstance(fault_of(polled(), body), UpstreamProtocolError)
+
+
+def test_what_is_no_list_of_messages() -> None:
+    error = fault_of(polled(), data(chat("completed")), events(CREATED))
+    assert isinstance(error, UpstreamProtocolError)
+
+
+# ── tools of the client ────────────────────────────────────────────────────────────────────────────────────────────
+
+WANTS_WEATHER = [
+    ToolCallDelta(position=0, id=CALL_ID, name="get_weather", arguments='{"city":"Tokyo"}'),
+    Finish("tool_calls"),
+]
+
+
+def test_a_tool_call() -> None:
+    body = events(
+        CREATED,
+        delta("One moment."),
+        completed("One moment."),
+        completed("get_weather", kind="function_call", number=2),
+        ("chat.requires_action", waiting(CALL, tokens=(10, 4))),
+        coze.DONE,
+    )
+    told = three_ways(streamed, body)
+    assert told.events == [STARTED, TextDelta("One moment."), usage(10, 4), *WANTS_WEATHER]
+
+
+def test_two_calls_one_without_arguments() -> None:
+    more = {"id": "B2", "type": "function", "function": {"name": "photograph", "arguments": ""}}
+    told = three_ways(streamed, events(CREATED, ("chat.requires_action", waiting(CALL, more)), coze.DONE))
+    assert told.events[3] == ToolCallDelta(position=1, id="coze_75_74_B2", name="photograph", arguments="{}")
+
+
+def test_a_question_of_a_workflow_is_an_answer() -> None:
+    question = {"id": "", "type": "reply_message", "function": None}
+    body = events(CREATED, delta("Which city?"), ("chat.requires_action", waiting(question)), coze.DONE)
+    assert three_ways(streamed, body).events[-1] == Finish("stop")
+
+
+def test_a_polled_tool_call() -> None:
+    played = play(polled(), data(chat("in_progress")), data(waiting(CALL, tokens=(10, 4))), data([message("One moment.")]))
+    assert played.events[2:] == [TextDelta("One moment."), *WANTS_WEATHER]
+
+
+def test_results_go_on_with_the_chat_that_waits_and_pay_for_what_is_new() -> None:
+    exchange = opened(ask(HI, WEATHER_ASKED, RESULT, stream=True))
+    ended = events(CREATED, delta("Warm."), ("chat.completed", chat("completed", (17, 9))), coze.DONE)
+    played = play(exchange, data(waiting(CALL, tokens=(10, 4))), ended)
+    assert played.asked == [f"POST /v3/chat/retrieve{QUERY}", f"POST /v3/chat/submit_tool_outputs{QUERY}"]
+    assert played.bodies[1] == {
+        "tool_outputs": [{"tool_call_id": CALL["id"], "output": "22 degrees"}],
+        "stream": True,
+    }
+    assert played.events == [STARTED, TextDelta("Warm."), usage(7, 5), Finish("stop")]
+
+
+def test_counts_that_begin_anew_are_taken_as_they_are() -> None:
+    exchange = opened(ask(HI, WEATHER_ASKED, RESULT, stream=True))
+    ended = events(CREATED, delta("Warm."), ("chat.completed", chat("completed", (12, 3))), coze.DONE)
+    assert usage(12, 3) in play(exchange, data(waiting(CALL, tokens=(10, 4))), ended).events
+
+
+def test_results_polled_do_not_repeat_what_was_said_before() -> None:
+    before = message("One moment.")
+    played = play(
+        polled(HI, WEATHER_ASKED, RESULT),
+        *map(data, (waiting(CALL, tokens=(10, 4)), [before], chat("in_progress"), chat("completed", (17, 9)))),
+        data([before, message("Warm.", number=2)]),
+    )
+    assert texts(played.events) == "Warm." and usage(7, 5) in played.events
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        chat("completed"),
+        waiting({**CALL, "id": "another"}),
+        waiting(CALL, {**CALL, "id": "another"}),
+        waiting(CALL) | {"bot_id": "7300000000000000002"},
+        waiting(CALL) | {"id": "73"},
+    ],
+)
+def test_a_chat_that_does_not_wait_for_these_results_gets_none(found: dict[str, Any]) -> None:
+    error = fault_of(opened(ask(HI, WEATHER_ASKED, RESULT)), data(found))
+    assert (error.code, error.status) == ("upstream_invalid_request", 400)
+    assert error.remedy is Remedy.NEXT_ROUTE
