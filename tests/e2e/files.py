@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.fakes import FakeArk, FakeOpenAI
+from tests.fakes import FakeArk, FakeCoze, FakeOpenAI
 
 KEY = "sk-e2e-may-use-everything-0001"
 DOUBAO_ONLY = "sk-e2e-family-doubao-only-0002"
@@ -44,6 +44,10 @@ def ark_messages(fake: FakeArk, **more: Any) -> dict[str, Any]:
 
 def ark_responses(fake: FakeArk, **more: Any) -> dict[str, Any]:
     return {"adapter": "ark_responses", "base_url": fake.base_url, "api_key": fake.key, **more}
+
+
+def coze(fake: FakeCoze, **more: Any) -> dict[str, Any]:
+    return {"adapter": "coze", "base_url": fake.base_url, "api_key": fake.key, **more}
 
 
 def relay(fake: FakeOpenAI, **more: Any) -> dict[str, Any]:
