@@ -8,6 +8,8 @@ them; its ids travel in those of the tool calls, and are used once that chat its
     polling              POST /v3/chat, POST …/retrieve until it has ended, GET …/message/list
     results of tools     POST …/retrieve, then POST …/submit_tool_outputs in place of POST /v3/chat
 
+Nothing is canceled when a client leaves: Coze counts the whole answer all the same, as its page on chat_cancel says.
+
 Source: developer_guides chat_v3, retrieve_chat, list_chat_messages, chat_submit_tool_outputs; the vendor's SDK.
 """
 
@@ -57,9 +59,7 @@ class CozeOptions(BaseModel):
         default=False,
         description="How clients without `stream` are answered: false reads a stream to its end, true asks again and again.",
     )
-    poll_interval_s: float = Field(
-        default=1, ge=0.05, le=60, allow_inf_nan=False, description="Seconds between two such questions."
-    )
+    poll_interval_ms: int = Field(default=1000, ge=50, le=60_000, description="Between two such questions, in milliseconds.")
     unknown_fields: Literal["drop", "reject"] = Field(
         default="drop",
         description="Request fields that the door can't do: drop (named in x-paifang-dropped) or reject (400).",
@@ -86,7 +86,7 @@ class Coze:
         said, dropped = chat_body(
             chat, target, user_id=options.user_id, stream=stream, reject_unknown=options.unknown_fields == "reject"
         )
-        return CozeExchange(said, target.upstream_model, stream, options.poll_interval_s, dropped)
+        return CozeExchange(said, target.upstream_model, stream, options.poll_interval_ms / 1000, dropped)
 
 
 class CozeExchange(Exchange):
@@ -152,7 +152,7 @@ class CozeExchange(Exchange):
         if not reader.done:
             yield from self._poll(reader, spent, listed.ids)
 
-    def _poll(self, reader: ChatReader, spent: Tokens, told: frozenset[Any]) -> Iterator[Step]:
+    def _poll(self, reader: ChatReader, spent: Tokens, told: frozenset[str]) -> Iterator[Step]:
         """Ask for the chat until it has ended, then for its messages.
 
         Also where a stream was asked for and a chat came. told: ids of messages of earlier parts.

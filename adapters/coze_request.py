@@ -24,6 +24,7 @@ _READ_AT_THE_START = frozenset({"custom_variables", "metadata", "parameters"})
 _ASKS_NOTHING: Mapping[str, Any] = {
     "frequency_penalty": 0,
     "logprobs": False,
+    "modalities": ["text"],
     "n": 1,
     "parallel_tool_calls": True,
     "presence_penalty": 0,

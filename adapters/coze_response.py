@@ -52,13 +52,13 @@ class Chat:
         self.started = Started(id=self.id.chat, created=created if type(created) is int else None)
         self.tokens = _tokens(usage)
         submit = _mapping(_mapping(values.get("required_action")).get("submit_tool_outputs"))
-        self.calls = [call for call in _mappings(submit.get("tool_calls")) if isinstance(call.get("function"), Mapping)]
+        self.calls = [call for call in _mappings(submit.get("tool_calls")) if _mapping(call.get("function")).get("name")]
         """Those of functions; a workflow's question to the user is its answer's text, and has none."""
         self._last_error = _mapping(values.get("last_error"))
 
     @property
     def call_ids(self) -> frozenset[str]:
-        return frozenset(str(call.get("id")) for call in self.calls)
+        return frozenset(map(_id, self.calls))
 
     def usage(self, before: Tokens) -> Sequence[Usage]:
         """What it took beyond what it had taken before, as a chat that goes on counts on; none if it doesn't say."""
@@ -91,7 +91,7 @@ class Chat:
             deltas.append(
                 ToolCallDelta(
                     position=position,
-                    id=self.id.call_id(str(call.get("id"))),
+                    id=self.id.call_id(_id(call)),
                     name=name if isinstance(name, str) else "",
                     arguments=arguments if isinstance(arguments, str) and arguments else "{}",
                 )
@@ -105,13 +105,14 @@ class ChatReader:
     def __init__(self, error_of: ErrorOf, before: Tokens = (0, 0)) -> None:
         """before: what the chat had taken when this part of it began."""
         self.done = False
+        self.repeated = None
         self.chat: Chat | None = None
         """As far as it is known."""
         self._error_of = error_of
         self._before = before
         self._begun = False
         self._ended = False
-        self._heard: set[Any] = set()
+        self._heard: set[str] = set()
         """Ids of messages that came in deltas."""
 
     def comment(self, sse: SseEvent) -> Sequence[ChatEvent]:
@@ -122,9 +123,9 @@ class ChatReader:
             case "conversation.chat.created":
                 self.chat = Chat(values)
             case "conversation.message.delta":
-                self._heard.add(values.get("id"))
+                self._heard.add(_id(values))
                 return self._after_start(answer_of(values))
-            case "conversation.message.completed" if values.get("id") not in self._heard:
+            case "conversation.message.completed" if _id(values) not in self._heard:
                 return self._after_start(answer_of(values))
             case name if name in _ENDS:
                 self.chat, self._ended = Chat(values, _ENDS[name]), True
@@ -155,18 +156,20 @@ class MessagesReader:
     """Reads the list of a chat's messages."""
 
     done = False
+    repeated = None
 
     def __init__(self, error_of: ErrorOf) -> None:
         self._error_of = error_of
         self._messages: Sequence[Mapping[str, Any]] = ()
 
     @property
-    def ids(self) -> frozenset[Any]:
-        return frozenset(message.get("id") for message in self._messages)
+    def ids(self) -> frozenset[str]:
+        return frozenset(map(_id, self._messages))
 
-    def answers(self, told: frozenset[Any]) -> Sequence[ChatEvent]:
-        """Those whose ids have not been told."""
-        fresh = (message for message in self._messages if message.get("id") not in told)
+    def answers(self, told: frozenset[str]) -> Sequence[ChatEvent]:
+        """Those whose ids have not been told, the oldest first: ids grow, and Coze's page shows a list that falls."""
+        fresh = [message for message in self._messages if _id(message) not in told]
+        fresh.sort(key=lambda message: (len(_id(message)), _id(message)))
         return [event for message in fresh for event in answer_of(message)]
 
     def comment(self, sse: SseEvent) -> Sequence[ChatEvent]:
@@ -218,6 +221,10 @@ def _tokens(usage: Mapping[str, Any]) -> Tokens | None:
     if type(prompt) is not int or type(answer) is not int:
         return None
     return (prompt, answer) if 0 <= prompt <= MOST_TOKENS and 0 <= answer <= MOST_TOKENS else None
+
+
+def _id(values: Mapping[str, Any]) -> str:
+    return str(values.get("id"))
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

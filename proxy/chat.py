@@ -4,9 +4,10 @@ A client's request is a ChatRequest. An adapter answers with ChatEvents, in this
 
     Started, then any of (TextDelta | ReasoningDelta | ToolCallDelta | Extra | Verbatim), Finish per choice, Usage
 
-whether the provider streams or not, and whether the client streams or not; `proxy/streaming.py` turns them into the
-client's bytes. A provider that speaks OpenAI's own dialect passes its events as Verbatim (stream) or Answer (JSON), so
-that nothing is written anew that need not change; `parts` says what they mean, for plugins and for estimates.
+whether the provider streams or not, and whether the client streams or not; Usage may come earlier, as soon as it is
+known. `proxy/streaming.py` turns them into the client's bytes. A provider that speaks OpenAI's own dialect passes its
+events as Verbatim (stream) or Answer (JSON), so that nothing is written anew that need not change; `parts` says what they
+mean, for plugins and for estimates.
 """
 
 from __future__ import annotations

@@ -142,6 +142,21 @@ def test_a_chat_that_does_not_say_what_it_took() -> None:
     assert three_ways(streamed, body).events == [STARTED, TextDelta("Hi"), Finish("stop")]
 
 
+@pytest.mark.parametrize("odd", [None, [], {}, 7])
+def test_members_of_another_type_than_coze_writes_are_passed_over(odd: Any) -> None:
+    body = events(
+        CREATED,
+        ("message.delta", {"id": odd, "type": "answer", "content": odd, "reasoning_content": odd}),
+        ("message.completed", {"id": "m1", "type": odd, "content": "x"}),
+        ("chat.in_progress", odd if isinstance(odd, dict) else {}),
+        delta("Hi", number=2),
+        ("chat.completed", chat("completed") | {"usage": odd, "created_at": odd, "last_error": odd, "required_action": odd}),
+        coze.DONE,
+    )
+    told = three_ways(streamed, body)
+    assert texts(told.events) == "Hi" and told.fault is None
+
+
 def test_a_chat_without_ids_is_no_chat() -> None:
     assert isinstance(three_ways(streamed, events(("chat.created", {"id": "../x"}))).fault, UpstreamProtocolError)
 
@@ -200,11 +215,11 @@ def test_a_chat_that_somebody_canceled_is_no_answer() -> None:
 
 
 def polled(*messages: dict[str, Any]) -> Any:
-    return opened(ask(*messages), polling=True, poll_interval_s=0.5)
+    return opened(ask(*messages), polling=True, poll_interval_ms=500)
 
 
 def test_polling() -> None:
-    listed = [message("Hello.", reasoning_content="Hm."), message("{}", kind="verbose", number=2)]
+    listed = [message("{}", kind="verbose", number=10), message("lo.", number=9), message("Hel", reasoning_content="Hm.")]
     answers = (chat("created"), chat("in_progress"), chat("completed", (10, 2), created_at=1766000000), listed)
     played = play(polled(), *map(data, answers))
     assert played.asked == [
@@ -215,7 +230,7 @@ def test_polling() -> None:
         f"POST /v3/chat/retrieve{QUERY}",
         f"GET /v3/chat/message/list{QUERY}",
     ]
-    assert played.events == [usage(10, 2), STARTED, ReasoningDelta("Hm."), TextDelta("Hello."), Finish("stop")]
+    assert played.events == [usage(10, 2), STARTED, ReasoningDelta("Hm."), TextDelta("Hel"), TextDelta("lo."), Finish("stop")]
 
 
 def test_a_chat_that_came_where_a_stream_was_asked_for_is_polled() -> None:

@@ -14,6 +14,7 @@ from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
 from tests.fakes import Answer, FakeCoze, FakeOpenAI, ToolCall, eventually
 from tests.fakes.coze import BOT
+from tests.fakes.coze_chats import Bot
 
 HELLO = "Hello, you said: hi"
 MESSAGES: Any = files.HI
@@ -29,7 +30,7 @@ async def served(serve: Serve, fake_coze: FakeCoze, fake_openai: FakeOpenAI) -> 
     return await serve(
         providers={
             "coze": files.coze(fake_coze),
-            "polled": files.coze(fake_coze, polling=True, poll_interval_s=0.05),
+            "polled": files.coze(fake_coze, polling=True, poll_interval_ms=50),
             "relay": files.relay(fake_openai),
         },
         models={
@@ -90,6 +91,16 @@ async def test_each_event_leaves_before_the_next_arrives(served: Served, fake_co
             assert json.loads(line.removeprefix(b"data: "))["choices"][0]["delta"]["content"] == word
             await response.content.readline()
             assert b"conversation.message.delta" in await pacer.step()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", MODELS)
+async def test_reasoning(client: openai.AsyncOpenAI, fake_coze: FakeCoze, model: str, stream: bool) -> None:
+    fake_coze.bots[BOT] = Bot(thinks=True)
+    fake_coze.answer = Answer(text="Hello.", reasoning="One moment.")
+    message, usage = await turn(client, model, MESSAGES, stream)
+    assert (message.reasoning_content, message.content) == ("One moment.", "Hello.")
+    assert usage.completion_tokens == 5
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -1,7 +1,7 @@
 """A fake Coze: `/v3/chat` with its stream, its polling and its tools that run at the client.
 
-It behaves as Coze's pages and SDK say. Errors are `{"code", "msg"}`, most of them under status 200. Where they are silent:
-a chat whose client has left is at work until it is canceled, and its usage counts from its beginning, tools or not.
+It behaves as Coze's pages and SDK say. Errors are `{"code", "msg"}`, most of them under status 200. A bot's whole
+answer is billed once it begins, left or canceled or not. Where they are silent: usage counts from the chat's beginning.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class CozeDoor:
             raise Refusal(401, "700012006", "access token invalid")
 
     def error_body(self, refusal: Refusal, received: Received) -> dict[str, Any]:
-        return {"code": int(refusal.code), "msg": refusal.message}
+        return {"code": int(refusal.code), "msg": refusal.message, "detail": {"logid": received.id}}
 
     def error_event(self, refusal: Refusal, received: Received) -> bytes:
         return frame("error", self.error_body(refusal, received))
@@ -81,10 +81,10 @@ class CozeDoor:
     def begun(self, chat: Chat, *, stream: bool) -> Reply:
         """A chat, or a part of one, whose speech is known."""
         chat.status = "in_progress"
-        if stream:
-            return Reply(events=self._events(chat))
         assert chat.speech is not None
         chat.meter.completion += len(chat.speech.tokens)
+        if stream:
+            return Reply(events=self._events(chat))
         chat.polls_left = self.coze.polls
         return Reply(body=data(chat.shown()))
 
@@ -107,9 +107,7 @@ class CozeDoor:
             if token.kind == "call":
                 continue
             text = {"content": token.text} if token.kind == "text" else {"content": "", "reasoning_content": token.text}
-            chat.meter.completion += 1
             yield Event(frame("conversation.message.delta", chat.message("answer", "", number=number) | text))
-        chat.meter.completion += sum(token.kind == "call" for token in chat.speech.tokens)
         self.ended(chat)
         for message in chat.messages[number:]:
             yield Event(frame("conversation.message.completed", message))
@@ -160,7 +158,7 @@ class CozeRetrieve(CozeDoor):
 class CozeMessages(CozeDoor):
     def answer(self, received: Received) -> Reply:
         chat = self.coze.chat(received.query.get("conversation_id"), received.query.get("chat_id"))
-        return Reply(body=data(chat.messages))
+        return Reply(body=data(chat.messages[::-1]))
 
 
 class CozeSubmit(CozeDoor):
