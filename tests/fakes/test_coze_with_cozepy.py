@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cozepy import (
-    Chat,
-    ChatEventType,
-    ChatStatus,
-    Coze,
-    CozeAPIError,
-    Message,
-    MessageObjectString,
-    SyncHTTPClient,
-    TokenAuth,
-    ToolOutput,
-)
 
 from tests.fakes import Answer, FakeCoze
 from tests.fakes.coze import BOT, KEY
+
+with warnings.catch_warnings(record=True):  # the SDK's authlib warns of itself, whatever filters say
+    from cozepy import (
+        Chat,
+        ChatEventType,
+        ChatStatus,
+        Coze,
+        CozeAPIError,
+        Message,
+        MessageObjectString,
+        SyncHTTPClient,
+        TokenAuth,
+        ToolOutput,
+    )
 
 HI = [Message.build_user_question_text("hi")]
 USE_TOOL = [Message.build_user_question_text("use get_weather")]
