@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from adapters.coze import Coze, CozeOptions
-from proxy import ChatEvent, ChatRequest, Emit, Exchange, Send, Target, UpstreamError, Wait
+from proxy import ChatEvent, ChatRequest, Emit, Exchange, Send, Started, Target, UpstreamError, Usage, Wait
 from tests.adapters import dialect
 from tests.adapters.dialect import JSON, SSE, hear
 
@@ -142,3 +142,15 @@ def fault_of(exchange: Exchange, *answers: bytes, **more: Any) -> UpstreamError:
 
 def texts(played: Sequence[ChatEvent]) -> str:
     return "".join(getattr(event, "text", "") for event in played)
+
+
+STARTED = Started(id="74", created=1766000000)
+
+
+def usage(prompt: int, answer: int) -> Usage:
+    reported = {"prompt_tokens": prompt, "completion_tokens": answer, "total_tokens": prompt + answer}
+    return Usage(input_tokens=prompt, output_tokens=answer, reported=reported)
+
+
+def polled(*messages: dict[str, Any]) -> Any:
+    return opened(ask(*messages), polling=True, poll_interval_ms=500)
