@@ -1,4 +1,4 @@
-"""`paifang models`, `routes` and `plugins`: what gateway.yaml amounts to."""
+"""`paifang routes` and `plugins`: what gateway.yaml amounts to."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_j
 
 
 def add_to(app: typer.Typer) -> None:
-    app.command("models", epilog="Example: paifang models --json")(_models)
     app.command("routes", epilog="Example: paifang routes")(_routes)
     app.command("plugins", epilog="Example: paifang plugins")(_plugins)
-
-
-def _models(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """List the models that clients may ask for, with their prices and the routes that serve them now."""
-    answer = ask(config, "GET", "models")
-    if as_json:
-        return print_json(answer)
-    columns = ("name", "family", "aliases", "context_tokens", "max_output_tokens", "price", "routes", "fallbacks")
-    print_rows(columns, answer["models"])
 
 
 def _routes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
