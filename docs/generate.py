@@ -25,6 +25,9 @@ MEMBERS = {"exchange_rates": "CURRENCY", "families": "FAMILY"}
 SPOKEN_OF_ELSEWHERE = {("", "plugins"), ("providers.NAME", "options")}
 """(path, key) of what plugins and adapters make of their own sections."""
 
+GIVEN_BY_PRESETS = {("models.NAME", "family"), ("models.NAME.routes[]", "model")}
+"""(path, key) of what is required only where no preset says it."""
+
 Titles = Mapping[type[BaseModel], str]
 
 
@@ -85,7 +88,7 @@ def _chapter(title: str, model: type[BaseModel], known: Titles) -> str:
     schema = model.model_json_schema(mode="validation")
     own_first = sorted(model.model_fields.items(), key=lambda item: item[0] not in model.__annotations__)
     rows = [
-        f"| `{name}` | {_kind(name, field, schema, known)} | {_default(field)} | {field.description} |"
+        f"| `{name}` | {_kind(name, field, schema, known)} | {_default(title, name, field)} | {field.description} |"
         for name, field in own_first
         if field.description
     ]
@@ -131,9 +134,9 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     return upper
 
 
-def _default(field: FieldInfo) -> str:
+def _default(title: str, name: str, field: FieldInfo) -> str:
     if field.is_required():
-        return "**required**"
+        return "**required** without `preset`" if (title, name) in GIVEN_BY_PRESETS else "**required**"
     value = field.default
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

@@ -8,22 +8,24 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
+from proxy.aging import aging
 from proxy.context import Principal
 from proxy.snapshot import Snapshot
 
 DEFAULT_FILE = Path("gateway.yaml")
 
 
-def banner(snapshot: Snapshot, version: str, address: str, file: Path) -> Iterator[str]:
+def banner(snapshot: Snapshot, version: str, address: str, file: Path, today: date) -> Iterator[str]:
     """Where it listens, what it serves, what the operator should know."""
     yield f"Paifang {version} listens on {address} with {file}"
     for name, entry in snapshot.models.items():
         also = f" (also {', '.join(entry.aliases)})" if entry.aliases else ""
         routes = ", ".join(f"{target.route} ({target.provider})" for target in entry.pool)
         yield f"model {name}{also}: {routes or 'no route'}"
-    for notice in snapshot.notices:
+    for notice in (*snapshot.notices, *aging(snapshot.config, today)):
         yield f"note: {notice}"
 
 

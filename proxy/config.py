@@ -43,6 +43,7 @@ from proxy.configtypes import (
     BaseUrl,
     Count,
     Currency,
+    Date,
     EmptyIsNone,
     Factor,
     Flag,
@@ -134,6 +135,7 @@ class PriceConfig(ExtraRates):
     image: Amount | None = Field(None, description="Each image made.")
     tools: dict[Name, Amount] = Field({}, description="Each call of a provider's built-in tool, by its name.")
     service_tiers: dict[Name, Factor] = Field({}, description="Factor on the price, by service tier.")
+    date: Date | None = Field(None, description="The day it is of; `paifang check` tells when that is more than 90 days ago.")
 
 
 class RouteConfig(Section):
@@ -153,6 +155,9 @@ class RouteConfig(Section):
 class ModelConfig(Section):
     """A model that clients ask for, and the pool of routes that answers."""
 
+    preset: Name | None = Field(
+        None, description="A model of the catalogue, for what is left out here: family, limits, price, the routes' models."
+    )
     family: Name = Field(description="The family it belongs to, such as doubao; keys may be bound to families.")
     aliases: tuple[Name, ...] = Field((), description="Other names that clients may ask for.")
     context_tokens: Count | None = Field(None, description="Tokens that input and output may have together.")

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.catalogue import CataloguePrice, catalogue
 from proxy.config import BUILT_IN_PLUGINS, PluginLoadError, Sections
 from proxy.configtypes import did_you_mean
 from proxy.configwords import found
 from proxy.errors import Problem
+from proxy.presets import is_free
 from proxy.yamltext import Document, Place, render_path
 
 _HOOK_OF_DUTY = {
@@ -102,6 +104,7 @@ class _Checks:
     def models(self) -> None:
         taken: dict[str, str] = {}
         for name, model in self._models.items():
+            self._preset(model["preset"])
             self._routes(model)
             for fallback in model["fallbacks"].entries():
                 if fallback.text == name:
@@ -116,6 +119,11 @@ class _Checks:
                     taken[alias.text] = name
             self._debit(model)
 
+    def _preset(self, preset: _Node) -> None:
+        if preset.text and preset.text not in catalogue().models:
+            choice = did_you_mean(preset.text, catalogue().models) or ": `paifang models --catalogue` lists them"
+            self._complain(preset, f"found {found(preset.value)}, expected a model of the catalogue{choice}")
+
     def _routes(self, model: _Node) -> None:
         names: set[str] = set()
         for route in model["routes"].entries():
@@ -129,14 +137,26 @@ class _Checks:
                 self._price(route["cost"])
 
     def _debit(self, model: _Node) -> None:
-        is_free = model["free"].value is True or model["free"].text == "true"
+        free = is_free(model["free"].value)
         if isinstance(model["price"].value, dict):
             self._price(model["price"])
-            if is_free:
+            if free:
                 self._complain(model["price"], 'the model is free and has a price: remove "free: true" or the price')
-        elif isinstance(model.value, dict) and model["price"].value is None and not is_free:
-            message = 'a price is missing: add "price: {input: …, output: …}" in USD per 1M tokens, or "free: true"'
+        elif isinstance(model["price"].value, CataloguePrice):
+            self._preset_price(model["preset"], model["price"].value.currency)
+        elif isinstance(model.value, dict) and model["price"].value is None and not free:
+            preset = model["preset"].text
+            what = f'the preset "{preset}" has no price' if preset else "a price is missing"
+            message = f'{what}: add "price: {{input: …, output: …}}" in USD per 1M tokens, or "free: true"'
             self._complain(model, message, at_key=True)
+
+    def _preset_price(self, preset: _Node, currency: str) -> None:
+        if currency not in self._currencies():
+            remedy = f'add "exchange_rates: {{{currency}: {{usd: …, date: …}}}}", or a price in USD to this model'
+            self._complain(preset, f'the price of the preset "{preset.text}" is in {currency}: {remedy}')
+
+    def _currencies(self) -> list[str]:
+        return ["USD", *(name for name, _ in self._root["exchange_rates"].members())]
 
     def _price(self, price: _Node) -> None:
         rates = [price[side] for side in ("input", "output") if price[side].value is not None]
@@ -147,8 +167,7 @@ class _Checks:
         elif len(rates) < 2:
             self._complain(price, "expected both input and output, or tiers", at_key=True)
         currency = price["currency"].text
-        known = ["USD", *(name for name, _ in self._root["exchange_rates"].members())]
-        if len(currency) == 3 and currency.isupper() and currency not in known:
+        if len(currency) == 3 and currency.isupper() and currency not in self._currencies():
             message = f"no exchange rate for {currency}: add exchange_rates.{currency} with usd and date"
             self._complain(price["currency"], message)
 

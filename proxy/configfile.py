@@ -20,6 +20,7 @@ from proxy.configtypes import did_you_mean
 from proxy.configwords import found, inexact, problems_of
 from proxy.environment import environment_beside, expand
 from proxy.errors import ConfigError, Problem
+from proxy.presets import with_presets
 from proxy.yamltext import LARGEST_FILE_CHARACTERS, Document, Place, read, render_path
 
 _PROVIDER_KEYS = frozenset(ProviderConfig.model_fields) - {"options"}
@@ -100,7 +101,7 @@ def build(parsed: Parsed, sections: Sections) -> Config:
 
     Raises: ConfigError: with every problem of both steps, by line.
     """
-    document, data = parsed.document, parsed.data
+    document, data = parsed.document, with_presets(parsed.data)
     problems = list(parsed.problems)
     raw = {key: value for key, value in data.items() if value is not None or key not in _MAY_BE_NULL}
     if parsed.plugins is not None:

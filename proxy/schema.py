@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from proxy.config import BUILT_IN_PLUGINS, Config, PluginLoadError, ProviderConfig, Sections
+from proxy.catalogue import catalogue
+from proxy.config import BUILT_IN_PLUGINS, Config, ModelConfig, PluginLoadError, ProviderConfig, RouteConfig, Sections
 from proxy.secret import Secret
 
 _MODE: JsonSchemaMode = "validation"
@@ -37,6 +38,7 @@ def json_schema(sections: Sections) -> dict[str, Any]:
     own = {model: defs[ref["$ref"].rpartition("/")[2]] for (model, _), ref in refs.items()}
     provider = next(schema for name, schema in defs.items() if name == ProviderConfig.__name__)
     _fill_provider(provider, {name: own[options] for name, options in adapters.items()})
+    _fill_model(defs[ModelConfig.__name__], defs[RouteConfig.__name__])
     config = own[Config]
     config["properties"]["plugins"] = _plugins(
         config["properties"]["plugins"],
@@ -80,6 +82,15 @@ def _fill_provider(provider: dict[str, Any], options: Mapping[str, Mapping[str, 
         }
         for name, schema in sorted(options.items())
     ]
+
+
+def _fill_model(model: dict[str, Any], route: dict[str, Any]) -> None:
+    """Let a preset say what is required otherwise."""
+    preset = {"description": model["properties"]["preset"]["description"], "enum": list(catalogue().models)}
+    model["properties"] = {**model["properties"], "preset": preset}
+    model["required"] = [name for name in model["required"] if name != "family"]
+    model["anyOf"] = [{"required": ["family"]}, {"required": ["preset"]}]
+    route["required"] = [name for name in route["required"] if name != "model"]
 
 
 def _plugins(schema: Mapping[str, Any], models: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:

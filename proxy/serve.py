@@ -14,6 +14,7 @@ from pathlib import Path
 
 from proxy import banner
 from proxy.admin import AdminEndpoints
+from proxy.aging import today_of
 from proxy.boot import load
 from proxy.control import answers, at, control_socket
 from proxy.gateway import Gateway
@@ -125,7 +126,9 @@ def _remedy(error: OSError, gateway: Gateway, host: str, port: int) -> str:
 
 async def _greet(gateway: Gateway, host: str, port: int, say: Say) -> None:
     address = banner.reachable(host, port)
-    for line in banner.banner(gateway.snapshot, gateway.app.version, gateway.address, gateway.file):
+    for line in banner.banner(
+        gateway.snapshot, gateway.app.version, gateway.address, gateway.file, today_of(gateway.app.clock)
+    ):
         say(line)
     config = gateway.snapshot.config
     if config.keys or "virtual_keys" not in gateway.registry.names:

@@ -26,6 +26,7 @@ from tests.markdown import ROOT, Block, blocks
 README = (ROOT / "README.md").read_text()
 PLUGINS = (ROOT / "docs/plugins.md").read_text()
 CONFIGURATION = ROOT / "docs/configuration.md"
+CATALOGUE = ROOT / "docs/catalogue.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = "\n".join(path.read_text() for room in ("proxy", "plugins", "adapters") for path in (ROOT / room).rglob("*.py"))
 HOOKS = {
@@ -91,7 +92,9 @@ def test_every_link_leads_somewhere(page: Path, generator: ModuleType) -> None:
             assert anchor in anchors.setdefault(file, {generator.anchor(heading) for heading in headings}), target
 
 
-@pytest.mark.parametrize("block", blocks(ROOT / "README.md", "yaml") + blocks(CONFIGURATION, "yaml"), ids=str)
+@pytest.mark.parametrize(
+    "block", [block for page in (ROOT / "README.md", CONFIGURATION, CATALOGUE) for block in blocks(page, "yaml")], ids=str
+)
 def test_every_configuration_that_is_shown_is_valid(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(block.text)

@@ -25,28 +25,31 @@ def _check(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read gateway.yaml and say everything that is wrong in it.
+    """Read gateway.yaml and say everything that is wrong in it, and what has aged: models that end, prices of long ago.
 
     Exit status 2 if anything is; with --live 1 if a provider refuses.
     """
+    from proxy.aging import aging, today_of
     from proxy.boot import compile_loaded, load
+    from proxy.clock import SystemClock
 
     loaded = load(config, os.environ)
     snapshot = compile_loaded(loaded)
+    notices = [*snapshot.notices, *aging(loaded.config, today_of(SystemClock()))]
     probes: list[dict[str, Any]] = []
     if live:
         from proxy.probe import probe_all
 
         probes = [asdict(probe) for probe in asyncio.run(probe_all(snapshot))]
     if as_json:
-        print_json({"notices": list(snapshot.notices), "providers": probes})
+        print_json({"notices": notices, "providers": probes})
     else:
         serving = sum(snapshot.routes.values())
         typer.echo(
             f"{config} is valid: {len(snapshot.models)} models, {serving} of {len(snapshot.routes)} routes serve, "
             f"plugins {', '.join(loaded.registry.names) or 'none'}"
         )
-        for notice in snapshot.notices:
+        for notice in notices:
             typer.echo(f"note: {notice}")
         for probe in probes:
             typer.echo(f"provider {probe['provider']}: {probe['result']}: {probe['message']}")

@@ -42,7 +42,7 @@ def _usd(text: str) -> Decimal:
 def _models(
     config: ConfigOption = CONFIG,
     catalogue: Annotated[
-        bool, typer.Option("--catalogue", help="The vendors' models, with their prices.")
+        bool, typer.Option("--catalogue", help="The models that `preset:` knows, with their vendors' prices.")
     ] = False,
     families: Annotated[bool, typer.Option("--families", help="The families, compared by figures to choose by.")] = False,
     family: Annotated[list[str] | None, typer.Option(help="Only this family; may be repeated.")] = None,
@@ -65,7 +65,7 @@ def _models(
 ) -> None:
     """List the models that clients may ask for, with their prices and the routes that serve them now.
 
-    With --catalogue those that vendors have, with --families the families; both can be filtered and sorted.
+    With --catalogue those that `preset:` knows, with --families the families; both can be filtered and sorted.
     """
     narrowing = (family, status, modality, min_context, max_input, max_output, sort, reverse)
     if catalogue and families:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from proxy.banner import curl_line, is_loopback, reachable
+from proxy.banner import banner, curl_line, is_loopback, reachable
 from proxy.boot import compile_loaded, load
 from tests.proxy.gateways import SIMULATED, write
 
@@ -44,3 +45,10 @@ def test_what_the_operator_should_know(tmp_path: Path) -> None:
     assert "server.workers has no effect" in notices
     assert "no plugin of the chain authenticates" in notices
     assert "no plugin of the chain meters" in notices
+
+
+def test_it_tells_what_has_aged(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED + "exchange_rates: {CNY: {usd: 0.14, date: 2026-01-01}}\n")
+    lines = list(banner(compile_loaded(load(file, {})), "0.1.0", "http://h:1", file, date(2026, 11, 22)))
+    assert lines[0] == f"Paifang 0.1.0 listens on http://h:1 with {file}"
+    assert lines[-1] == "note: the exchange rate for CNY is of 2026-01-01, 325 days old: write today's under exchange_rates"

@@ -65,6 +65,16 @@ def test_check_says_what_serves_and_what_does_not(paifang: Paifang) -> None:
     assert "note: provider relay is off: its api_key is empty\n" in out
 
 
+def test_check_warns_of_what_has_aged(paifang: Paifang, tmp_path: Path) -> None:
+    model = "  old: {free: true, preset: kimi-k2.5, routes: [{provider: sim}]}\n"
+    write(tmp_path, f"{SIMULATED}{model}exchange_rates: {{CNY: {{usd: 0.15, date: 2020-01-01}}}}\n")
+    status, out, _ = paifang("check")
+    assert status == 0
+    assert "note: model old: kimi-k2.5 was retired by its vendor on 2026-08-31 (route sim)" in out
+    assert "note: the exchange rate for CNY is of 2020-01-01, " in out
+    assert any("kimi-k2.5" in notice for notice in json.loads(paifang("check", "--json")[1])["notices"])
+
+
 def test_schema_is_json(paifang: Paifang) -> None:
     status, out, _ = paifang("schema")
     assert status == 0

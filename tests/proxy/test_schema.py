@@ -65,6 +65,20 @@ def test_other_sections(line: str, paths: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "paths"),
+    [
+        ("preset: deepseek-chat, routes: [{provider: p}]", []),
+        ("preset: ${WHICH}, routes: [{provider: p}]", []),
+        ("family: f, routes: [{provider: p, model: x}]", []),
+        ("preset: deepseek-chatt, routes: [{provider: p}]", ["$.models.m.preset"]),
+        ("routes: [{provider: p, model: x}]", ["$.models.m"]),
+    ],
+)
+def test_a_preset_stands_in_for_what_is_required(model: str, paths: list[str]) -> None:
+    assert complaints(f"providers: {{p: {{adapter: simulator}}}}\nmodels: {{m: {{{model}}}}}\n") == paths
+
+
+@pytest.mark.parametrize(
     ("provider", "paths"),
     [
         ("adapter: simulator, delay_ms: 5, sizes: [1]", []),
