@@ -39,8 +39,8 @@ from proxy import (
 
 _ONE = {0}
 _PLAIN = frozenset({"index", "delta", "finish_reason", "logprobs"})
-MOST_EARLY_COMMENTS = 16
-"""Of the comments before the first chunk, so many of the last are passed on with it."""
+MOST_EARLY_EVENTS = 16
+"""Of what comes before the first choice, comments for the most part, so many of the last are passed on with it."""
 
 Mender = Callable[[list[dict[str, Any]]], bool]
 """Corrects the choices of one chunk in place; True if it changed something. Made anew for each stream."""
@@ -71,7 +71,7 @@ class ChatReader:
         self._mend = dialect.mender() if dialect.mender else None
         self._read_usage = dialect.usage
         self._started = False
-        self._early: deque[ChatEvent] = deque(maxlen=MOST_EARLY_COMMENTS)
+        self._early: deque[ChatEvent] = deque(maxlen=MOST_EARLY_EVENTS)
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._usage: Usage | None = None
@@ -79,11 +79,7 @@ class ChatReader:
         """What the provider calls the model, and the member as it writes it and as the client shall read it."""
 
     def comment(self, sse: SseEvent) -> Sequence[ChatEvent]:
-        if self._started:
-            return [Verbatim(sse.raw)]
-        # A comment begins no answer: as long as nothing else has come, another route may still be tried.
-        self._early.append(Verbatim(sse.raw))
-        return ()
+        return self._pass(Verbatim(sse.raw))
 
     def event(self, sse: SseEvent, values: dict[str, Any]) -> Sequence[ChatEvent]:
         choices = choices_of(values)
@@ -113,7 +109,16 @@ class ChatReader:
         if len(parts) == 1 and not counts and isinstance(parts[0], (TextDelta, ReasoningDelta)):
             self.repeated = self.repeated or RepeatedChunk()
             self.repeated.learn(sse.raw, raw, parts[0])
-        events = [*self._early, Verbatim(raw, parts)]
+        return self._pass(Verbatim(raw, parts))
+
+    def _pass(self, event: Verbatim) -> Sequence[ChatEvent]:
+        """Nothing begins the answer but a choice: as long as none has come, another route may still be tried."""
+        if not self._begun:
+            self._early.append(event)
+            return ()
+        if not self._early:
+            return (event,)
+        events = (*self._early, event)
         self._early.clear()
         return events
 

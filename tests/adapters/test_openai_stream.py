@@ -92,13 +92,13 @@ def test_stream_passes_with_the_clients_name_for_the_model() -> None:
     ],
 )
 def test_only_the_top_level_model_changes(data: str, expected: str) -> None:
-    told = three_ways(exchange, stream(data))
-    assert raws(told) == [f"data: {expected}\n\n".encode()]
+    told = three_ways(exchange, stream(UNFINISHED, data))
+    assert raws(told)[1:] == [f"data: {expected}\n\n".encode()]
 
 
 def test_other_lines_of_a_changed_event_stay() -> None:
-    told = three_ways(exchange, b': c\nid: 1\ndata: {"model":\ndata: "up-1"}\n\n')
-    assert raws(told) == [b': c\nid: 1\ndata: {"model":\ndata: "doubao-seed"}\n\n']
+    told = three_ways(exchange, stream(UNFINISHED) + b': c\nid: 1\ndata: {"model":\ndata: "up-1"}\n\n')
+    assert raws(told)[1:] == [b': c\nid: 1\ndata: {"model":\ndata: "doubao-seed"}\n\n']
 
 
 def test_crlf_stream_passes_as_it_came() -> None:
@@ -209,11 +209,12 @@ def test_empty_events_are_not_passed() -> None:
     assert raws(told) == [stream(FINISHED)]
 
 
-def test_comments_before_the_first_chunk_wait_for_it() -> None:
+def test_what_comes_before_the_first_choice_waits_for_it() -> None:
     opened = exchange()
     opened.feed_head(200, SSE)
     assert opened.feed_data(b": one\n\n") == []
-    assert len(opened.feed_data(stream(UNFINISHED))) == 2
+    assert opened.feed_data(stream('{"id":"c1","choices":[],"prompt_filter_results":[]}')) == []
+    assert len(opened.feed_data(stream(UNFINISHED))) == 3
     assert len(opened.feed_data(b": two\n\n")) == 1
 
 
