@@ -71,7 +71,7 @@ def messages_body(chat: ChatRequest, target: Target, *, reject_unknown: bool) ->
         body["metadata"] = {"user_id": asked["user"]}
     body |= _tools(asked, left_out)
     body |= _thinking(asked, left_out)
-    body |= _output_format(asked.get("response_format") or {})
+    body |= _output_format(asked.get("response_format") or {}, left_out)
     body |= asked_tier(asked, _TIERS)
     if reject_unknown:
         refuse_left_out(left_out)
@@ -121,11 +121,13 @@ def _thinking(asked: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
     return written
 
 
-def _output_format(wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """A schema's name, description and strictness have no place there, and are labels more than requests."""
+def _output_format(wanted: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
+    """A schema's description and strictness have no place there; nor has its name, a label that asks for nothing."""
     match wanted.get("type"):
         case "json_object":
             return {"output_format": {"type": "json_object"}}
         case "json_schema":
-            return {"output_format": {"type": "json_schema", "schema": asked_schema(wanted)["schema"]}}
+            named = asked_schema(wanted)
+            left_out += [f"response_format.json_schema.{name}" for name in ("description", "strict") if named.get(name)]
+            return {"output_format": {"type": "json_schema", "schema": named["schema"]}}
     return {}
