@@ -1,0 +1,8 @@
+"""DOORS: every adapter under test, with what its provider sends. To add one: a file here, and a line below."""
+
+from __future__ import annotations
+
+from proxy.testkit import Door
+from tests.adapters.doors import ark, ark_messages, openai_chat, simulator
+
+DOORS: tuple[Door, ...] = (openai_chat.DOOR, ark.DOOR, ark_messages.DOOR, simulator.DOOR)

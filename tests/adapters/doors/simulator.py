@@ -1,0 +1,18 @@
+"""The simulator answers by itself, so its text is a setting, its counts are its own, and nothing goes wrong on the way."""
+
+from __future__ import annotations
+
+from adapters.simulator import Simulator, SimulatorOptions
+from proxy.testkit import FAILURES, SCENARIOS, TEXT, Door
+
+SAYS_TEXT = ("text", "text_stream", "tool_results", "vision")
+
+DOOR = Door(
+    adapter=Simulator(),
+    options=SimulatorOptions(reply=TEXT),
+    answers=dict.fromkeys(SAYS_TEXT, ()),
+    cannot={
+        "usage": "it counts what it was asked and what it says",
+        **{told.name: "it answers by itself" for told in (*SCENARIOS, *FAILURES) if told.name not in SAYS_TEXT},
+    },
+)
