@@ -1,4 +1,4 @@
-"""Paifang's public names: all that a plugin or an adapter needs. Nothing else of `proxy` is public."""
+"""Paifang's public names: all that plugins and adapters need. Beside them only `proxy.testkit` is public, for tests."""
 
 from proxy.adapter import DONE, Adapter, Done, Emit, Exchange, NoOptions, Send, Step, Wait, header
 from proxy.app import App

@@ -16,7 +16,7 @@ import typer
 from prometheus_client.parser import text_string_to_metric_families
 
 import proxy
-from proxy import hookspecs
+from proxy import hookspecs, testkit
 from proxy.boot import load
 from proxy.commands import application
 from proxy.gateway import Gateway
@@ -54,6 +54,15 @@ def test_no_other_name_is_documented_as_public() -> None:
     table = PLUGINS.partition("\n## Every name\n")[2]
     first_column = "\n".join(row.split("|")[1] for row in table.splitlines() if row.startswith("|"))
     assert set(re.findall(r"`(\w+)`", first_column)) == set(proxy.__all__)
+
+
+def test_the_test_kit_is_documented() -> None:
+    kit = PLUGINS.partition("\n### The test kit\n")[2].partition("\n## ")[0]
+    rows = [f"| `{told.name}` | {told.told} |" for told in (*testkit.SCENARIOS, *testkit.FAILURES)]
+    assert "\n".join(["| scenario | the provider answers |", "|---|---|", *rows, ""]) in kit
+    names = kit.partition("\n| names | what |\n")[2]
+    first_column = "\n".join(row.split("|")[1] for row in names.splitlines() if row.startswith("|"))
+    assert set(re.findall(r"`(\w+)`", first_column)) == set(testkit.__all__)
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,11 @@ def test_the_others_know_public_names_and_their_own_room(room: str) -> None:
     assert private == []
 
 
+def test_what_serves_knows_nothing_of_the_test_kit() -> None:
+    users = [place for room in ROOMS for place, module, _ in ours(room) if module.startswith("proxy.testkit")]
+    assert [place for place in users if not place.startswith("proxy/testkit/")] == []
+
+
 def test_public_names_exist() -> None:
     assert all(hasattr(proxy, name) for name in proxy.__all__)
 

@@ -45,10 +45,11 @@ from proxy import (
     Usage,
     Wait,
     dumps,
+    header,
     hookimpl,
 )
 
-UNDERSTOOD = frozenset({"model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options", "user"})
+UNDERSTOOD = frozenset({"model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options"})
 MOST_BYTES = 16 * 1024 * 1024
 
 
@@ -81,8 +82,9 @@ class QuillExchange(Exchange):
     def __init__(self, chat: ChatRequest, target: Target) -> None:
         if chat.n > 1:
             raise BadRequest("This model gives one answer.", code="unsupported_parameter", param="n")
-        self.dropped = sorted(chat.body.keys() - UNDERSTOOD)
-        turns = [{"who": message["role"], "text": _text(message)} for message in chat.body["messages"]]
+        messages = chat.body["messages"]
+        turns = [{"who": message["role"], "text": _text(message)} for message in messages]
+        self.dropped = [*sorted(chat.body.keys() - UNDERSTOOD), *_not_read(messages)]
         job = {"engine": target.upstream_model, "turns": turns, "limit": target.output_cap}
         self._steps: list[Step] = [Send(path="/jobs", body=dumps(job))]
         self._ask_again_ms = target.options.ask_again_ms
@@ -94,6 +96,7 @@ class QuillExchange(Exchange):
 
     def feed_head(self, status: int, headers: Mapping[str, str]) -> None:
         self._begin(status)
+        self._retry_after = header(headers, "retry-after")
 
     def feed_data(self, data: bytes) -> Sequence[ChatEvent]:
         self._body += data
@@ -108,7 +111,10 @@ class QuillExchange(Exchange):
         try:
             if answer.get("state") == "done":
                 return self._events(answer)
-            self._job = self._job or str(answer["job"])
+            if not self._job:
+                self._job = str(answer["job"])
+            elif answer["state"] != "working":
+                raise ValueError(answer["state"])
             self._ask_again(int(answer.get("ask_again_ms", self._ask_again_ms)))
         except (KeyError, TypeError, ValueError) as error:
             raise self._junk() from error
@@ -117,6 +123,7 @@ class QuillExchange(Exchange):
     def _begin(self, status: int) -> None:
         self._status = status
         self._upstream = {"status": status}
+        self._retry_after = ""
         self._body = bytearray()
 
     def _ask_again(self, after_ms: int) -> None:
@@ -133,7 +140,7 @@ class QuillExchange(Exchange):
     def _read(self) -> Mapping[str, Any]:
         try:
             answer = json.loads(self._body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._junk() from error
         if not isinstance(answer, dict):
             raise self._junk()
@@ -149,7 +156,8 @@ class QuillExchange(Exchange):
         if self._status in (401, 402, 403):
             return UpstreamRejectedUs("The provider refuses our account.", upstream=self._upstream, detail=detail)
         if self._status == 429:
-            return UpstreamBusy("The provider is busy.", upstream=self._upstream, detail=detail)
+            seconds = float(self._retry_after) if self._retry_after.isdecimal() else None
+            return UpstreamBusy("The provider is busy.", retry_after_s=seconds, upstream=self._upstream, detail=detail)
         if self._status in (400, 413, 422):
             return UpstreamRefused("The provider refuses this request.", upstream=self._upstream, detail=detail)
         return UpstreamFailed("The provider failed.", upstream=self._upstream, detail=detail)
@@ -163,6 +171,13 @@ def _text(message: Mapping[str, Any]) -> str:
         if part["type"] != "text":
             raise BadRequest("This model reads text only.", code="unsupported_parameter", param="messages")
     return "".join(part["text"] for part in parts)
+
+
+def _not_read(messages: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Names of the members of messages, and of their parts, that Quill has no place for."""
+    parts = [part for message in messages if isinstance(message.get("content"), list) for part in message["content"]]
+    members = {f"messages[].{name}" for message in messages for name in message.keys() - {"role", "content"}}
+    return sorted(members | {f"messages[].content[].{name}" for part in parts for name in part.keys() - {"type", "text"}})
 
 
 @hookimpl

@@ -90,13 +90,16 @@ class AdapterConformance:
             raise AssertionError(f"set {type(self).__name__}.doors: one Door for each adapter, or way to configure it")
 
     def test_adapter(self, check: Check) -> None:
-        check()
+        try:
+            check()
+        except AssertionError as error:
+            raise AssertionError(f"{check}: {error}") from None  # the inside of the kit would tell an author nothing
 
 
 def the_table_is_whole(door: Door) -> None:
     """Every scenario is answered, or is said to be impossible and why; nothing else is named."""
     known = {*ANSWERED, *LIMITS, *(case.name for case in field_cases())}
-    lacking = [name for name in ANSWERED if name not in door.answers and not door.cannot.get(name)]
+    lacking = [name for name in ANSWERED if not (name in door.answers or door.cannot.get(name) or door.nothing_else)]
     answerchecks.same(lacking, [], "put into `answers` (how the provider says it) or `cannot` (and why)")
     answerchecks.same(sorted({*door.answers, *door.cannot} - known), [], "no scenario, field or limit is called")
     answerchecks.same(sorted(door.answers.keys() & door.cannot.keys()), [], "both answered and impossible")

@@ -45,6 +45,8 @@ class Door:
     """Of SCENARIOS and FAILURES, by name."""
     cannot: Mapping[str, str] = field(default_factory=dict)
     """Names of scenarios, fields and LIMITS that this door can't do → why not."""
+    nothing_else: str = ""
+    """Why no scenario but those of `answers` can be; "": each that is neither there nor in `cannot` is missed."""
     options: BaseModel | None = None
     """The adapter's keys of a provider's section; None: all left out."""
     upstream_model: str = "model-of-the-provider"
@@ -59,11 +61,12 @@ class Door:
         told = self.answers[name]
         return (told,) if isinstance(told, Reply) else tuple(told)
 
-    def open(self, chat: ChatRequest) -> Exchange:
-        """Begin an attempt. Raises: BadRequest: the door can't do it."""
-        return self.adapter.open(chat, self.target())
+    def request(self, **fields: Any) -> Exchange:
+        """Begin an attempt at a request with these fields. Raises: BadRequest: the door can't do it."""
+        return self.adapter.open(asked(fields), self.target())
 
     def target(self) -> Target:
+        """The route that it is opened with."""
         return Target(
             route="route",
             label=f"{MODEL}/route",

@@ -9,7 +9,7 @@ from math import isfinite
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.adapter import Done, Emit, Exchange, Send, Wait
-from proxy.chat import Answer, ChatEvent, Finish, Part, TextDelta, Usage, Verbatim
+from proxy.chat import Answer, ChatEvent, Finish, Part, TextDelta, ToolCallDelta, Usage, Verbatim
 from proxy.errors import UpstreamError
 from proxy.testkit.wire import Reply
 
@@ -25,8 +25,8 @@ class Heard:
     events: list[ChatEvent] = field(default_factory=list)
     fault: UpstreamError | None = None
     sends: list[Send] = field(default_factory=list)
-    text_came: int = 0
-    """In how many chunks of the body there was text."""
+    spoke: int = 0
+    """How many chunks of the body made it say text, or arguments of a tool call."""
 
     @property
     def parts(self) -> list[Part]:
@@ -105,10 +105,14 @@ def _feed(exchange: Exchange, reply: Reply, cut: Cut, heard: Heard) -> None:
     for chunk in cut(reply.body):
         events = exchange.feed_data(chunk)
         heard.events += events
-        heard.text_came += any(isinstance(part, TextDelta) for part in Heard(list(events)).parts)
+        heard.spoke += any(_says(part) for part in Heard(list(events)).parts)
         if exchange.complete:
             return
     heard.events += exchange.feed_eof()
+
+
+def _says(part: Part) -> bool:
+    return isinstance(part, TextDelta) or (isinstance(part, ToolCallDelta) and bool(part.arguments))
 
 
 def broken_off(replies: Sequence[Reply]) -> Iterator[tuple[str, Sequence[Reply]]]:

@@ -21,7 +21,7 @@ _OVER_THE_CAP = OUTPUT_CAP + 777
 
 def sent(door: Door, fields: Mapping[str, Any]) -> tuple[Sequence[Send], Sequence[str]]:
     """The requests of a whole exchange, and what was dropped. Raises: BadRequest."""
-    exchange = door.open(asked(fields))
+    exchange = door.request(**fields)
     name = "text_stream" if fields.get("stream") else "text"
     return converse(exchange, door.replies(name)).sends, exchange.dropped
 

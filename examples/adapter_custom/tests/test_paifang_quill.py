@@ -1,92 +1,96 @@
-"""Literal in, literal out: no server, no clock, no network."""
+"""The conformance table, on what Quill would send; then what is Quill's own, literal in and literal out."""
 
+import asyncio
 import json
 
 import pytest
 from paifang_quill import Quill, QuillOptions
 
-from proxy import (
-    DONE,
-    BadRequest,
-    ChatRequest,
-    Finish,
-    Send,
-    Started,
-    Target,
-    TextDelta,
-    UpstreamBusy,
-    UpstreamFailed,
-    UpstreamProtocolError,
-    UpstreamRefused,
-    UpstreamRejectedUs,
-    Usage,
-    Wait,
+from proxy import DONE, BadRequest, Send, Wait
+from proxy.testkit import (
+    TEXT,
+    VENDORS_WORDS,
+    AdapterConformance,
+    Door,
+    bytewise,
+    converse,
+    json_reply,
+    provider_of,
+    running,
 )
 
-TARGET = Target(
-    route="quill", label="quill", model="m", family="f", provider="quill", adapter="quill", upstream_model="goose-2",
-    price=None, cost=None, max_output_tokens=100, output_cap=50, options=QuillOptions(),
-)  # fmt: skip
+HANDED_IN = json_reply({"job": "j/1", "ask_again_ms": 10}, 202)
+WORKING = json_reply({"state": "working", "ask_again_ms": 10})
 
 
-def opened(**fields):
-    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], **fields}
-    return Quill().open(ChatRequest(body=body, body_bytes=60, model="m", n=fields.get("n", 1)), TARGET)
+def done(cut: bool = False):
+    return json_reply({"state": "done", "text": TEXT, "cut": cut, "read": 12, "wrote": 7})
 
 
-def told(exchange, status, body):
-    """Tell the answer byte by byte: it may be cut anywhere."""
-    exchange.feed_head(status, {})
-    events = [event for byte in body for event in exchange.feed_data(bytes([byte]))]
-    return [*events, *exchange.feed_eof()]
+def problem(status: int):
+    return json_reply({"problem": VENDORS_WORDS}, status)
+
+
+ANSWERS = {
+    "text": [HANDED_IN, WORKING, done()],
+    "text_stream": [HANDED_IN, done()],  # the client streams, Quill doesn't
+    "length": [HANDED_IN, done(cut=True)],
+    "length_stream": [HANDED_IN, done(cut=True)],
+    "invalid": problem(400),
+    "bad_key": problem(401),
+    "forbidden": problem(403),
+    "busy": problem(429),
+    "broken": [HANDED_IN, problem(500)],
+    "down": problem(503),
+}
+DOOR = Door(adapter=Quill(), answers=ANSWERS, nothing_else="Quill has nothing of the kind")
+
+
+class TestQuill(AdapterConformance):
+    doors = (DOOR,)
 
 
 def test_a_job_is_handed_in_waited_for_and_read():
-    exchange = opened(temperature=1)
-    sent = exchange.next()
-    assert json.loads(sent.body) == {"engine": "goose-2", "turns": [{"who": "user", "text": "Hi"}], "limit": 50}
-    assert (sent.method, sent.path, exchange.dropped) == ("POST", "/jobs", ["temperature"])
-    assert told(exchange, 202, b'{"job": "j/1", "ask_again_ms": 200}') == []
-    assert exchange.next() == Wait(0.2)
-    assert exchange.next() == Send(path="/jobs/j%2F1", method="GET")
-    assert told(exchange, 200, b'{"state": "working"}') == []
-    assert exchange.next() == Wait(0.5)
-    assert exchange.next() == Send(path="/jobs/j%2F1", method="GET")
-    assert told(exchange, 200, b'{"state": "done", "text": "Hello", "cut": true, "read": 3, "wrote": 1}') == [
-        Started(id="j/1"),
-        TextDelta("Hello"),
-        Finish("length"),
-        Usage(input_tokens=3, output_tokens=1),
-    ]
+    heard = converse(DOOR.request(temperature=1), DOOR.replies("text"), bytewise)
+    assert [(send.method, send.path) for send in heard.sends] == [("POST", "/jobs"), *[("GET", "/jobs/j%2F1")] * 2]
+    assert json.loads(heard.sends[0].body) == {
+        "engine": "model-of-the-provider",
+        "turns": [{"who": "user", "text": "Hi"}],
+        "limit": 1234,
+    }
+
+
+def test_it_asks_as_often_as_quill_says_or_as_it_is_told_to():
+    exchange = DOOR.request()
+    exchange.next()
+    exchange.feed_head(202, {})
+    exchange.feed_data(b'{"job": "j1"}')
+    exchange.feed_eof()
+    assert exchange.next() == Wait(QuillOptions().ask_again_ms / 1000)
+    assert exchange.next() == Send(path="/jobs/j1", method="GET")
     assert exchange.next() is DONE
 
 
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [(400, UpstreamRefused), (401, UpstreamRejectedUs), (429, UpstreamBusy), (500, UpstreamFailed), (302, UpstreamFailed)],
-)
-def test_errors_keep_the_providers_words_to_the_log(status, error):
-    exchange = opened()
-    exchange.next()
-    with pytest.raises(error) as caught:
-        told(exchange, status, b'{"problem": "out of ink"}')
-    assert caught.value.upstream == {"status": status}
-    assert "ink" in caught.value.detail and "ink" not in caught.value.message
-
-
-@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b"{}", b'{"state": "done", "text": "Hello"}'])
-def test_an_answer_that_makes_no_sense(body):
-    exchange = opened()
-    exchange.next()
-    with pytest.raises(UpstreamProtocolError):
-        told(exchange, 200, body)
-
-
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [({"n": 2}, "n"), ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages")],
-)
-def test_what_it_can_not_do_is_refused_before_anything_is_sent(fields, param):
+def test_pictures_are_refused_before_anything_is_sent():
     with pytest.raises(BadRequest) as caught:
-        opened(**fields)
-    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", param)
+        DOOR.request(
+            messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.example/b"}}]}]
+        )
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "messages")
+
+
+def test_all_the_way(tmp_path):
+    """The installed package in a gateway, before a server that answers as the scenarios say."""
+
+    async def chat():
+        async with provider_of(DOOR) as url:
+            sections = {
+                "providers": {"quill": {"adapter": "quill", "base_url": f"{url}/text", "api_key": "q"}},
+                "models": {"goose": {"family": "quill", "free": True, "routes": [{"provider": "quill", "model": "goose-2"}]}},
+            }
+            async with running(tmp_path, sections) as gateway:
+                return await gateway.chat(model="goose", temperature=1)
+
+    answer = asyncio.run(chat())
+    assert (answer.status, answer.headers["x-paifang-dropped"]) == (200, "temperature")
+    assert answer.body["choices"][0]["message"]["content"] == TEXT

@@ -37,7 +37,7 @@ from proxy import (
     dumps,
     header,
 )
-from proxy.testkit import FAILURES, SCENARIOS, TEXT, VENDORS_WORDS, Door, json_reply, stream_reply
+from proxy.testkit import TEXT, VENDORS_WORDS, Door, json_reply, stream_reply
 
 UNDERSTOOD = {"model", "messages", "max_tokens", "max_completion_tokens", "stream", "stream_options"}
 
@@ -173,5 +173,4 @@ ANSWERS = {
 
 def door(exchange: type[HeronExchange] = HeronExchange) -> Door:
     """The heron, or a faulty one."""
-    others = {told.name: "herons don't" for told in (*SCENARIOS, *FAILURES) if told.name not in ANSWERS}
-    return Door(adapter=Heron(exchange), answers=ANSWERS, cannot=others)
+    return Door(adapter=Heron(exchange), answers=ANSWERS, nothing_else="herons don't")

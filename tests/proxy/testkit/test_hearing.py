@@ -40,7 +40,7 @@ def test_a_job_is_handed_in_waited_for_and_read() -> None:
     heard = converse(exchange, [Reply(b"ab", 202), Reply(b"c")], bytewise)
     assert exchange.told == [(202, "application/json"), b"a", b"b", None, (200, "application/json"), b"c", None]
     assert heard.events == [TextDelta("a"), TextDelta("b"), TextDelta("c"), Finish("stop")]
-    assert (heard.sends, heard.text_came, heard.finished, heard.fault) == ([ASK, POLL], 3, True, None)
+    assert (heard.sends, heard.spoke, heard.finished, heard.fault) == ([ASK, POLL], 3, True, None)
 
 
 def test_what_follows_a_complete_answer_is_not_told() -> None:
