@@ -101,6 +101,18 @@ def what_is_new_does_not_show(door: Door, scenario: Scenario) -> None:
     _holds_for(door, scenario, with_news)
 
 
+def the_other_kind_is_read_or_refused(door: Door, scenario: Scenario) -> None:
+    """JSON where a stream was asked for, or a stream for JSON: the same text to its end, or the protocol is broken."""
+    others = door.replies("text" if scenario.streams else "text_stream")
+    if [len(others), len(door.replies(scenario.name))] != [1, 1]:
+        return  # the steps of a longer exchange depend on what was asked for
+    heard = converse(opened(door, scenario), others)
+    if heard.fault is None:
+        same(_compared(said_by(heard.parts)), _expected(scenario), "the answer says")
+    elif not isinstance(heard.fault, UpstreamProtocolError):
+        raise AssertionError(f"{heard.fault!r} is no UpstreamProtocolError") from heard.fault
+
+
 def broken_characters_do_no_harm(door: Door, scenario: Scenario) -> None:
     """Bytes that are not UTF-8 are replaced in the text, or the answer breaks its protocol."""
     replies = [replace(reply, body=reply.body.replace("世".encode(), b"\xe4\xb8")) for reply in door.replies(scenario.name)]

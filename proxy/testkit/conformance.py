@@ -27,7 +27,12 @@ _OF_FAILURES: Sequence[Callable[[Door, Failure], None]] = (
     faultchecks.it_fails_as_it_should,
     answerchecks.cuts_do_not_show,
 )
-_OF_JUNK: Sequence[Callable[[Door, Scenario], None]] = (faultchecks.junk_is_no_answer, faultchecks.statuses_say_enough)
+_OF_TEXTS: Sequence[Callable[[Door, Scenario], None]] = (
+    answerchecks.the_other_kind_is_read_or_refused,
+    faultchecks.junk_is_no_answer,
+    faultchecks.statuses_say_enough,
+)
+"""For the scenarios `text` and `text_stream`."""
 _OF_REQUESTS: Sequence[Callable[[Door], None]] = (
     requestchecks.nothing_leads_elsewhere,
     requestchecks.the_transport_has_its_part,
@@ -59,8 +64,8 @@ def checks_of(door: Door) -> Iterator[Check]:
                 if not (of_answer is answerchecks.framing_does_not_show and "framing" in door.cannot):
                     yield _check(door, scenario.name, of_answer, scenario)
             if scenario.name in ("text", "text_stream") and door.replies(scenario.name):
-                for of_junk in _OF_JUNK:
-                    yield _check(door, scenario.name, of_junk, scenario)
+                for of_text in _OF_TEXTS:
+                    yield _check(door, scenario.name, of_text, scenario)
     for failure in FAILURES:
         if failure.name in door.answers:
             for of_failure in _OF_FAILURES:

@@ -58,6 +58,8 @@ def it_fails_as_it_should(door: Door, failure: Failure) -> None:
     if failure.name == "busy" and "retry_after" not in door.cannot:
         same(fault.retry_after_s, RETRY_AFTER_S, "retry_after_s")
     same(said_by(heard.parts).text, failure.before, "the text before the error")
+    if heard.events and not failure.before:
+        raise AssertionError(f"no other route can be tried once it has said {heard.events!r}")
     if heard.finished:
         raise AssertionError("an answer that fails says Finish")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from proxy import ChatEvent, ChatRequest, Finish, Send, Target, TextDelta, UpstreamError, UpstreamFailed, Usage, dumps
+from proxy import ChatEvent, ChatRequest, Finish, Send, Started, Target, TextDelta, UpstreamError, UpstreamFailed, Usage, dumps
 from proxy.testkit import AdapterConformance, Door, checks_of
 from tests.proxy.testkit.heron import SAID, TEXT, HeronExchange, door, json_reply
 
@@ -98,6 +98,26 @@ class Crashes(HeronExchange):
         return value
 
 
+class Early(HeronExchange):
+    """Begins its answer before the provider has."""
+
+    def feed_data(self, data: bytes) -> Sequence[ChatEvent]:
+        events = super().feed_data(data)
+        return events if self.status == 200 else [Started(id="h-1")]
+
+
+class Deaf(HeronExchange):
+    """Hears streams where none was asked for, and then says nothing."""
+
+    def sent(self, chat: ChatRequest, target: Target) -> Send:
+        self.asked_for_stream = chat.stream
+        return super().sent(chat, target)
+
+    def heard(self, value: dict[str, Any]) -> Sequence[ChatEvent]:
+        said = super().heard(value)
+        return said if self.streams == self.asked_for_stream else [part for part in said if not isinstance(part, TextDelta)]
+
+
 class Blabs(HeronExchange):
     def fault(self, said: str) -> UpstreamError:
         fault = super().fault(said)
@@ -163,6 +183,9 @@ class Meddles(HeronExchange):
         (Backwards, "text-it_says_what_was_said", "as the last event"),
         (TalksOn, "text_stream-it_says_what_was_said", "follows Finish"),
         (Miscounts, "text-it_says_what_was_said", "(13, 7, 0, 0)"),
+        (Early, "busy-it_fails_as_it_should", "no other route can be tried"),
+        (Deaf, "text-the_other_kind_is_read_or_refused", "the answer says"),
+        (Deaf, "text_stream-the_other_kind_is_read_or_refused", "the answer says"),
         (Blabs, "busy-it_fails_as_it_should", "clients read the provider's words"),
         (Blabs, "text-statuses_say_enough", "clients read the provider's words"),
         (Impatient, "busy-it_fails_as_it_should", "retry_after_s"),
