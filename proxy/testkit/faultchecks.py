@@ -58,7 +58,7 @@ def it_fails_as_it_should(door: Door, failure: Failure) -> None:
     if failure.name == "busy" and "retry_after" not in door.cannot:
         same(fault.retry_after_s, RETRY_AFTER_S, "retry_after_s")
     same(said_by(heard.parts).text, failure.before, "the text before the error")
-    if heard.events and not failure.before:
+    if heard.begun and not failure.before:
         raise AssertionError(f"no other route can be tried once it has said {heard.events!r}")
     if heard.finished:
         raise AssertionError("an answer that fails says Finish")
@@ -72,7 +72,7 @@ def junk_is_no_answer(door: Door, scenario: Scenario) -> None:
             heard = converse(opened(door, scenario), [*replies[:at], junk])
             if not isinstance(heard.fault, UpstreamProtocolError if junk.status == reply.status else UpstreamError):
                 raise AssertionError(f"reply {at}, {name}: found {heard.fault!r}, expected UpstreamProtocolError")
-            if heard.events:
+            if heard.begun:
                 raise AssertionError(f"reply {at}, {name}: it says {heard.events!r}")
             _keeps_the_words(heard.fault, f"reply {at}, {name}")
 

@@ -9,7 +9,7 @@ from math import isfinite
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from proxy.adapter import Done, Emit, Exchange, Send, Wait
-from proxy.chat import Answer, ChatEvent, Finish, Part, TextDelta, ToolCallDelta, Usage, Verbatim
+from proxy.chat import Answer, ChatEvent, Finish, Part, Started, TextDelta, ToolCallDelta, Usage, Verbatim
 from proxy.errors import UpstreamError
 from proxy.testkit.wire import Reply
 
@@ -42,6 +42,11 @@ class Heard:
     @property
     def usages(self) -> list[Usage]:
         return [event for event in self.events if isinstance(event, Usage)]
+
+    @property
+    def begun(self) -> bool:
+        """Whether clients have got a byte, so that no other route can be tried."""
+        return any(not isinstance(event, Started) for event in self.events)
 
     @property
     def finished(self) -> bool:

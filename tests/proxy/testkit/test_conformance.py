@@ -9,7 +9,19 @@ from typing import Any
 
 import pytest
 
-from proxy import ChatEvent, ChatRequest, Finish, Send, Started, Target, TextDelta, UpstreamError, UpstreamFailed, Usage, dumps
+from proxy import (
+    ChatEvent,
+    ChatRequest,
+    Finish,
+    ReasoningDelta,
+    Send,
+    Target,
+    TextDelta,
+    UpstreamError,
+    UpstreamFailed,
+    Usage,
+    dumps,
+)
 from proxy.testkit import AdapterConformance, Door, checks_of
 from tests.proxy.testkit.heron import SAID, TEXT, HeronExchange, door, json_reply
 
@@ -103,7 +115,7 @@ class Early(HeronExchange):
 
     def feed_data(self, data: bytes) -> Sequence[ChatEvent]:
         events = super().feed_data(data)
-        return events if self.status == 200 else [Started(id="h-1")]
+        return events if self.status == 200 else [ReasoningDelta("Well,")]
 
 
 class Deaf(HeronExchange):
