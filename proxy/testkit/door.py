@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,7 +14,7 @@ from proxy.context import Target
 from proxy.endpoints.chat import parse
 from proxy.jsontext import dumps
 from proxy.money import Price
-from proxy.testkit.scenarios import FAILURES, SCENARIOS
+from proxy.testkit.scenarios import CALLS, FAILURES, SCENARIOS, Call, Scenario
 from proxy.testkit.wire import Reply
 
 MODEL = "model-of-the-client"
@@ -24,6 +24,7 @@ OUTPUT_CAP = 1234
 LIMITS = {
     "framing": "its streams come from one server only, and always look the same",
     "output_cap": "it takes no output cap",
+    "pieces": "its streams say a text or a call whole",
     "retry_after": "it never says when to come back",
     "usage": "it doesn't count tokens",
 }
@@ -50,6 +51,8 @@ class Door:
     options: BaseModel | None = None
     """The adapter's keys of a provider's section; None: all left out."""
     upstream_model: str = "model-of-the-provider"
+    call_ids: Sequence[str] = tuple(call.id for call in CALLS)
+    """What clients get as the ids of CALLS, where the adapter makes its own."""
     name: str = ""
     """In the names of the checks; "" is the adapter's."""
 
@@ -60,6 +63,10 @@ class Door:
         """The provider's replies in a scenario."""
         told = self.answers[name]
         return (told,) if isinstance(told, Reply) else tuple(told)
+
+    def calls(self, scenario: Scenario) -> Sequence[Call]:
+        """The scenario's tool calls, with the ids that clients get."""
+        return [replace(call, id=identity) for call, identity in zip(scenario.calls, self.call_ids, strict=False)]
 
     def request(self, **fields: Any) -> Exchange:
         """Begin an attempt at a request with these fields. Raises: BadRequest: the door can't do it."""

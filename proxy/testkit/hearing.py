@@ -46,7 +46,7 @@ class Heard:
     @property
     def begun(self) -> bool:
         """Whether clients have got a byte, so that no other route can be tried."""
-        return any(not isinstance(event, Started) for event in self.events)
+        return any(not isinstance(event, (Started, Usage)) for event in self.events)
 
     @property
     def finished(self) -> bool:

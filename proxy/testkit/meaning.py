@@ -18,7 +18,6 @@ from proxy.chat import (
     Started,
     TextDelta,
     ToolCallDelta,
-    Usage,
     Verbatim,
 )
 from proxy.testkit.door import MODEL
@@ -81,12 +80,6 @@ def shown_by(events: Sequence[ChatEvent]) -> Said | None:
             for choice in value.get("choices") or ():
                 _show(said, choice, "delta" if isinstance(event, Verbatim) else "message")
     return said if passed else None
-
-
-def order_of(events: Sequence[ChatEvent]) -> None:
-    """Raises: AssertionError: Usage is not the last event, or comes twice."""
-    places = [at for at, event in enumerate(events) if isinstance(event, Usage)]
-    _expect(places in ([], [len(events) - 1]), f"Usage must come once, as the last event; it is at {places} of {len(events)}")
 
 
 def _chunks(raw: bytes) -> Sequence[Mapping[str, Any]]:

@@ -85,7 +85,9 @@ async def test_an_answer(client: openai.AsyncOpenAI, door: str, scenario: Scenar
     message = choice.message.model_dump(warnings=False)
     assert completion.model == f"{door}-{scenario.name}"
     assert (message["content"] or "", message.get("reasoning_content") or "") == (scenario.text, scenario.reasoning)
-    assert calls(message) == [Call(call.id, call.name, json.dumps(json.loads(call.arguments))) for call in scenario.calls]
+    assert calls(message) == [
+        Call(call.id, call.name, json.dumps(json.loads(call.arguments))) for call in BY_NAME[door].calls(scenario)
+    ]
     assert choice.finish_reason == scenario.finish
     assert completion.usage is not None
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (12, 7)

@@ -89,9 +89,9 @@ class ReadsOn(HeronExchange):
         return events
 
 
-class Backwards(HeronExchange):
+class CountsTwice(HeronExchange):
     def end(self, finish: Finish, usage: Usage) -> Sequence[ChatEvent]:
-        return [usage, finish]
+        return [finish, usage, usage]
 
 
 class TalksOn(HeronExchange):
@@ -192,7 +192,7 @@ class Meddles(HeronExchange):
         (Literal, "text_stream-framing_does_not_show", "with CRLF"),
         (Narrow, "text-what_is_new_does_not_show", "with a new member"),
         (ReadsOn, "text_stream-what_follows_does_not_show", "with events after the end"),
-        (Backwards, "text-it_says_what_was_said", "as the last event"),
+        (CountsTwice, "text-it_says_what_was_said", "tokens (read, written"),
         (TalksOn, "text_stream-it_says_what_was_said", "follows Finish"),
         (Miscounts, "text-it_says_what_was_said", "(13, 7, 0, 0)"),
         (Early, "busy-it_fails_as_it_should", "no other route can be tried"),

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from proxy import Answer, ChatEvent, Finish, Part, ReasoningDelta, Started, TextDelta, ToolCallDelta, Usage, Verbatim
+from proxy import Answer, Finish, Part, ReasoningDelta, Started, TextDelta, ToolCallDelta, Usage, Verbatim
 from proxy.testkit import Call
 from proxy.testkit.door import MODEL
-from proxy.testkit.meaning import Said, order_of, said_by, shown_by
+from proxy.testkit.meaning import Said, said_by, shown_by
 
 USAGE = Usage(input_tokens=1, output_tokens=1)
 
@@ -41,20 +41,6 @@ def test_parts_are_put_together() -> None:
 def test_parts_in_a_wrong_order(parts: tuple[Part, ...]) -> None:
     with pytest.raises(AssertionError):
         said_by(parts)
-
-
-@pytest.mark.parametrize(("events", "holds"), [
-    ((TextDelta("a"), USAGE), True),
-    ((TextDelta("a"),), True),
-    ((USAGE, TextDelta("a")), False),
-    ((USAGE, USAGE), False),
-])  # fmt: skip
-def test_usage_comes_once_and_last(events: tuple[ChatEvent, ...], holds: bool) -> None:
-    if holds:
-        order_of(events)
-    else:
-        with pytest.raises(AssertionError):
-            order_of(events)
 
 
 def chunk(delta: str, finish: str = "null", index: int = 0) -> bytes:
