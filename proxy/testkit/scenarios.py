@@ -229,7 +229,7 @@ FAILURES = (
     ),
     Failure(
         name="broken_in_stream",
-        told="Some of TEXT, then an internal error, in a stream.",
+        told="The first five characters of TEXT, then an internal error, in a stream.",
         kinds=_FAILED,
         codes=_FAILED_CODES,
         fields=_ask(stream=True),
