@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from proxy.testkit import Door
-from tests.adapters.doors import ark, ark_messages, openai_chat, simulator
+from tests.adapters.doors import ark, ark_messages, ark_responses, coze, openai_chat, simulator
 
-DOORS: tuple[Door, ...] = (openai_chat.DOOR, ark.DOOR, ark_messages.DOOR, simulator.DOOR)
+DOORS: tuple[Door, ...] = (
+    openai_chat.DOOR,
+    ark.DOOR,
+    ark_messages.DOOR,
+    ark_responses.DOOR,
+    coze.STREAMING,
+    coze.POLLING,
+    simulator.DOOR,
+)
