@@ -167,6 +167,9 @@ def _messages(messages: Sequence[Mapping[str, Any]], left_out: list[str]) -> lis
         for name, value in message.items():
             if name not in _READ_OF_MESSAGE and value is not None:
                 _note(f"messages[].{name}", left_out)
+        for part in message["content"] if isinstance(message.get("content"), list) else ():
+            for name in part.keys() - {"type", part["type"]}:
+                _note(f"messages[].content[].{name}", left_out)
     if messages[-1]["role"] == "assistant":
         raise _unsupported("an answer that the model shall go on with", f"messages[{len(messages) - 1}].role")
     return said
