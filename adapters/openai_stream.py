@@ -106,7 +106,9 @@ class ChatReader:
             raw = (None if counts else self._renamed(raw, values["model"])) or sse.with_data(
                 edited(sse.data or "", changes, values)
             )
-        if len(parts) == 1 and not counts and isinstance(parts[0], (TextDelta, ReasoningDelta)):
+        # A mender lets a role through once: the next chunk like this one would lose it.
+        alike = self._mend is None or b'"role"' not in raw
+        if alike and len(parts) == 1 and not counts and isinstance(parts[0], (TextDelta, ReasoningDelta)):
             self.repeated = self.repeated or RepeatedChunk()
             self.repeated.learn(sse.raw, raw, parts[0])
         return self._pass(Verbatim(raw, parts))
