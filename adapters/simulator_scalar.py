@@ -126,14 +126,23 @@ _BOUNDS = {
 }
 
 
+_LOOK_INSIDE = frozenset(
+    {"items", "prefixItems", "minItems", "maxItems", "uniqueItems", "properties", "required", "additionalProperties"}
+    | {"minProperties", "maxProperties"}
+)
+
+
 def fits(value: Any, keywords: Mapping[str, Any]) -> bool:
-    """Would this value of `const` or `enum` do? Judges const, type, bounds and lengths."""
+    """Would this value of `const` or `enum` do? Judges const, type, bounds and lengths; where keywords look into a list or an
+    object, it is taken not to."""
     if "const" in keywords and not same(value, keywords["const"]):
         return False
     if "type" in keywords and not any(_is_kind(value, kind) for kind in kinds(keywords["type"])):
         return False
     if isinstance(value, str):
         return count(keywords, "minLength", 0) <= len(value) <= count(keywords, "maxLength", len(value))
+    if isinstance(value, (list, dict)):
+        return _LOOK_INSIDE.isdisjoint(keywords)
     scalar = number(value)
     return scalar is None or in_bounds(scalar, keywords)
 

@@ -92,6 +92,7 @@ def test_values(schema: Any, value: Any) -> None:
         },
         {"anyOf": []},
         {"enum": []},
+        {"const": [1], "maxItems": 0},
     ],
 )
 def test_what_cannot_be_made_is_refused(schema: Any) -> None:
