@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from adapters.ark import Ark
+from adapters.ark_bots import ArkBots
 from adapters.ark_messages import ArkMessages
 from adapters.ark_responses import ArkResponses
 from adapters.coze import Coze
@@ -14,5 +15,5 @@ from proxy import Adapter, hookimpl
 @hookimpl
 def register_adapters(register: Callable[[Adapter], None]) -> None:
     """Register every built-in adapter."""
-    for adapter in (OpenAIChat(), Ark(), ArkMessages(), ArkResponses(), Coze(), Simulator()):
+    for adapter in (OpenAIChat(), Ark(), ArkBots(), ArkMessages(), ArkResponses(), Coze(), Simulator()):
         register(adapter)

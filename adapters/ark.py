@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.ark_errors import ark_error
 from adapters.ark_request import (
+    KNOWN,
     is_thinking_model,
     unsupported,
     without_effect,
@@ -38,7 +39,8 @@ class ArkOptions(BaseModel):
     )
     thinking_model: bool = Field(
         default=True,
-        description="Whether the models behind ep- ids think. Thinking models get no penalties, stop, logprobs and logit_bias.",
+        description="Whether what is behind ep- and bot- ids thinks. Thinking models get no penalties, stop, logprobs and "
+        "logit_bias.",
     )
 
 
@@ -60,22 +62,30 @@ class Ark:
         return exchange(post("/chat/completions", body, stream=chat.stream), chat, ARK, dropped)
 
 
-def ark_body(chat: ChatRequest, target: Target, options: ArkOptions) -> tuple[dict[str, Any], list[str]]:
+def ark_body(
+    chat: ChatRequest,
+    target: Target,
+    options: ArkOptions,
+    *,
+    known: frozenset[str] = KNOWN,
+    cap_field: str = "max_completion_tokens",
+) -> tuple[dict[str, Any], list[str]]:
     """The body to send, and the fields that were left out.
 
-    Raises: BadRequest (unsupported_parameter): a field without a price, a tool that is no function or, with
+    Args: known: the door's fields. cap_field: of the two, the one the output cap goes into; Ark's max_tokens does not count
+    reasoning. Raises: BadRequest (unsupported_parameter): a field without a price, a tool that is no function or, with
     `unknown_fields: reject`, a field that Ark can't do.
     """
     refuse_unpriced(chat.body, target)
     body = dict(chat.body)
     dropped = take_out(body, REDIRECTING)
     body["model"] = target.upstream_model
-    write_cap(body, target.output_cap)
+    write_cap(body, target.output_cap, cap_field)
     write_messages(body)
     write_tools(body)
     dropped += write_thinking(body)
     thinks = is_thinking_model(target.upstream_model, options.thinking_model)
-    names = unsupported(body, target.upstream_model, thinks=thinks)
+    names = unsupported(body, target.upstream_model, known, thinks=thinks)
     silent = frozenset(name for name in names if without_effect(name, body[name]))
     take_out(body, silent)
     dropped += take_out(body, names - silent)

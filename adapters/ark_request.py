@@ -15,7 +15,7 @@ from proxy import BadRequest
 MOST_OUTPUT_TOKENS = 65_536
 """The highest max_completion_tokens that Ark takes, also for models that could write more."""
 
-_KNOWN = frozenset(
+KNOWN = frozenset(
     {
         "frequency_penalty",
         "logit_bias",
@@ -44,21 +44,22 @@ _KNOWN = frozenset(
 )
 _NOT_WHILE_THINKING = frozenset({"frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "stop", "top_logprobs"})
 _NOTHING_IF_EMPTY = _NOT_WHILE_THINKING | {"background", "enable_search", "functions", "metadata", "store"}
+_CONSOLE_MADE = ("ep-", "bot-")
 _THINKING_FAMILIES = ("doubao-seed-", "seed-", "glm-", "deepseek-", "kimi-")
 _THINKING_TYPES = ("enabled", "disabled", "auto")
 _NO_EFFORT = ("none", "minimal")
 
 
 def is_thinking_model(model: str, endpoint_thinks: bool) -> bool:
-    """Whether it is a deep-thinking model. An endpoint's id (ep-…) doesn't tell; its operator does."""
-    return endpoint_thinks if model.startswith("ep-") else model.startswith(_THINKING_FAMILIES)
+    """Whether it is a deep-thinking model. An id of an endpoint or a bot (ep-…, bot-…) doesn't tell; its operator does."""
+    return endpoint_thinks if model.startswith(_CONSOLE_MADE) else model.startswith(_THINKING_FAMILIES)
 
 
-def write_cap(body: dict[str, Any], cap: int) -> None:
-    """Write the cap as max_completion_tokens alone: max_tokens leaves reasoning out of it, and both together are refused."""
+def write_cap(body: dict[str, Any], cap: int, field: str) -> None:
+    """Write the cap in this field alone: both together are refused."""
     for name in CAPS:
         body.pop(name, None)
-    body["max_completion_tokens"] = min(cap, MOST_OUTPUT_TOKENS)
+    body[field] = min(cap, MOST_OUTPUT_TOKENS)
 
 
 def write_messages(body: dict[str, Any]) -> None:
@@ -105,9 +106,9 @@ def write_thinking(body: dict[str, Any]) -> list[str]:
     return dropped
 
 
-def unsupported(body: Mapping[str, Any], model: str, *, thinks: bool) -> frozenset[str]:
-    """Names of the fields of `body` that this model's door can't do."""
-    names = body.keys() - _KNOWN
+def unsupported(body: Mapping[str, Any], model: str, known: frozenset[str], *, thinks: bool) -> frozenset[str]:
+    """Names of the fields of `body` that the door (it knows `known`) or the model can't do."""
+    names = body.keys() - known
     if thinks:
         names |= body.keys() & _NOT_WHILE_THINKING
     if model.startswith("deepseek-v4"):  # the one thinking model that takes stop sequences

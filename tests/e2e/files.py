@@ -38,6 +38,10 @@ def ark(fake: FakeArk, **more: Any) -> dict[str, Any]:
     return {"adapter": "ark", "base_url": fake.base_url, "api_key": fake.key, **more}
 
 
+def ark_bots(fake: FakeArk, **more: Any) -> dict[str, Any]:
+    return {"adapter": "ark_bots", "base_url": fake.base_url, "api_key": fake.key, **more}
+
+
 def ark_messages(fake: FakeArk, **more: Any) -> dict[str, Any]:
     return {"adapter": "ark_messages", "base_url": fake.messages_url, "api_key": fake.key, **more}
 

@@ -1,4 +1,4 @@
-"""A fake Volcengine Ark, data plane: Chat Completions, Responses, the model list and the Anthropic-shaped Messages door.
+"""A fake Volcengine Ark, data plane: Chat Completions, bots, Responses, the model list and the Anthropic-shaped Messages door.
 
 It behaves as the vendor's SDKs, documents and recorded answers say, refusals included. Where they are silent:
 a stream that breaks on the provider's side is billed like one that the client left, for what was generated;
@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.fakes.answers import Answer
+from tests.fakes.ark_bots import ArkBots
 from tests.fakes.ark_chat import ArkChat
 from tests.fakes.ark_door import ArkDoor
 from tests.fakes.ark_messages import ArkCountTokens, ArkMessages
@@ -23,6 +24,7 @@ from tests.fakes.server import FakeServer, Received, Reply
 
 KEY = "ark-00000000-1111-4222-8333-444444444444-fake0"
 ENDPOINT = "ep-20250101120000-ab1cd"
+BOT = "bot-20250101120000-ab1cd"
 
 
 class FakeArk(FakeServer):
@@ -42,6 +44,10 @@ class FakeArk(FakeServer):
         self.models = dict(models)
         self.endpoints = {ENDPOINT: "doubao-seed-2-0-lite-260215"}
         """ep-… id → model. The answer names the model."""
+        self.bots = {BOT: "doubao-seed-2-0-lite-260215"}
+        """bot-… id → the model it runs on."""
+        self.references: list[dict[str, Any]] = []
+        """What each bot's plugins find."""
         self.answer: Answer | None = None
         """What the model says from now on; None: something that follows from the request."""
         self.cached_tokens = 0
@@ -56,6 +62,7 @@ class FakeArk(FakeServer):
         self.doors = {
             ("POST", "/api/v3/chat/completions"): ArkChat(self),
             ("POST", "/api/v3/responses"): ArkResponses(self),
+            ("POST", "/api/v3/bots/chat/completions"): ArkBots(self),
             ("GET", "/api/v3/models"): ArkModels(self),
             ("POST", messages): ArkMessages(self),
             ("POST", f"{messages}/count_tokens"): ArkCountTokens(self),

@@ -14,7 +14,7 @@ import volcenginesdkarkruntime  # type: ignore[import-untyped]
 import volcenginesdkarkruntime._exceptions as ark_errors  # type: ignore[import-untyped]
 
 from tests.fakes import FakeArk
-from tests.fakes.ark import ENDPOINT, KEY
+from tests.fakes.ark import BOT, ENDPOINT, KEY
 
 LITE = "doubao-seed-2-0-lite-260215"
 SUMMARY = "doubao-seed-2-0-lite-260428"
@@ -159,6 +159,23 @@ def test_json_schema(client: Any) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "place", "schema": CITY}}
     answer = client.chat.completions.create(model=LITE, messages=HI, response_format=wanted)
     assert json.loads(answer.choices[0].message.content) == {"city": "text"}
+
+
+def test_a_bot(ark: FakeArk) -> None:
+    ark.references = [{"url": "https://e.example/a", "title": "t", "site_name": "e"}]
+    with volcenginesdkarkruntime.Ark(api_key=KEY, base_url=ark.base_url, max_retries=0) as client:
+        answer = client.bot_chat.completions.create(model=BOT, messages=HI, metadata={"user_info": "{}"})
+        usage = {"include_usage": True}
+        chunks = list(client.bot_chat.completions.create(model=BOT, messages=HI, stream=True, stream_options=usage))
+        with pytest.raises(ark_errors.ArkNotFoundError):
+            client.bot_chat.completions.create(model="bot-x", messages=HI)
+    assert (answer.choices[0].message.content, answer.usage) == (HELLO, None)
+    assert "".join(chunk.choices[0].delta.content for chunk in chunks if chunk.choices) == HELLO
+    for told, found in ((answer, answer), (chunks[-1], chunks[0])):
+        assert [(used.prompt_tokens, used.completion_tokens) for used in told.bot_usage.model_usage] == [(5, 2), (4, 14)]
+        assert len(told.bot_usage.action_usage) == 1
+        assert [(page.url, page.title) for page in found.references] == [("https://e.example/a", "t")]
+    assert ark.billed == [(LITE, 9, 16, 0)] * 2
 
 
 def test_models() -> None:
