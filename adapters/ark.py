@@ -49,7 +49,7 @@ class Ark:
 
     name = "ark"
     base_url: str | None = "https://ark.cn-beijing.volces.com/api/v3"
-    signer = "bearer"
+    signer = "volcengine"
     simulated = False
     options: type[BaseModel] = ArkOptions
     prompt_overhead_tokens = 512

@@ -43,7 +43,7 @@ class ArkBots:
 
     name = "ark_bots"
     base_url: str | None = "https://ark.cn-beijing.volces.com/api/v3"
-    signer = "bearer"
+    signer = "volcengine"
     simulated = False
     options: type[BaseModel] = ArkBotsOptions
     prompt_overhead_tokens = 65_536

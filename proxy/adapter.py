@@ -109,7 +109,7 @@ class Adapter(Protocol):
     base_url: str | None
     """Default of `base_url`; None: gateway.yaml must give one, unless `signer` is "none"."""
     signer: str
-    """How credentials go on: "bearer", "x-api-key" or "none" (needs no credentials)."""
+    """How credentials go on: "bearer", "x-api-key", "volcengine" (as "bearer"; an AK/SK does, too) or "none" (needs none)."""
     options: type[BaseModel]
     """Frozen model, unknown keys forbidden, of the adapter's own keys in a provider's section."""
     simulated: bool

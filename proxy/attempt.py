@@ -81,7 +81,7 @@ class Attempts:
             await self._converse(story, await self._open(story), deadline_s)
         except GatewayError as error:
             outcome = error.code
-            redact_error(error, story.ctx.snapshot)
+            redact_error(error, story.ctx.snapshot, self._transport.secrets())
             raise
         except (ClientGone, asyncio.CancelledError):
             outcome = "client_gone" if story.end == "complete" else story.end

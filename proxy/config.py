@@ -50,6 +50,7 @@ from proxy.configtypes import (
     HeaderName,
     Name,
     Rate,
+    Region,
     Text,
     Weight,
     did_you_mean,
@@ -61,6 +62,9 @@ from proxy.secret import Secret
 BUILT_IN_PLUGINS = frozenset(
     {"virtual_keys", "model_scope", "rate_limit", "budget", "routing", "metering", "metrics", "access_log"}
 )
+
+ACCESS_KEYS = frozenset({"access_key", "secret_key", "region", "project", "control_url"})
+"""Keys of a provider that belong to an AK/SK."""
 
 
 class PluginLoadError(Exception):
@@ -97,6 +101,17 @@ class ProviderConfig(Section):
         None, description="Address that the dialect's paths are appended to; some adapters know their own."
     )
     api_key: Secret = Field(Secret(""), description="The credential; empty: the provider is off.")
+    access_key: Secret = Field(
+        Secret(""), description="Of an AK/SK of Volcengine, instead of an api_key: API keys are made with it as needed."
+    )
+    secret_key: Secret = Field(Secret(""), description="The other half of the AK/SK.")
+    region: Region = Field("cn-beijing", description="Where the AK/SK makes API keys.")
+    project: Annotated[Name | None, EmptyIsNone] = Field(
+        None, description="The project in which the AK/SK calls models by their own ids; endpoints and bots need none."
+    )
+    control_url: Annotated[BaseUrl | None, EmptyIsNone] = Field(
+        None, description="Address of the control plane that makes API keys; left out: Volcengine's in the region."
+    )
     timeouts: PartialTimeouts | None = Field(None, description="Timeouts that differ from defaults.timeouts.")
     on_disconnect: OnDisconnect | None = Field(None, description="What to do when the client hangs up.")
     prompt_overhead_tokens: Annotated[int, *whole(0, 10**9)] | None = Field(

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxy.catalogue import CataloguePrice, catalogue
-from proxy.config import BUILT_IN_PLUGINS, PluginLoadError, Sections
+from proxy.config import ACCESS_KEYS, BUILT_IN_PLUGINS, PluginLoadError, Sections
 from proxy.configtypes import did_you_mean
 from proxy.configwords import found
+from proxy.credentials import VOLCENGINE
 from proxy.errors import Problem
 from proxy.presets import is_free
+from proxy.volcengine_keys import needs_project
 from proxy.yamltext import Document, Place, render_path
 
 _HOOK_OF_DUTY = {
@@ -78,6 +80,8 @@ class _Checks:
         self._sections = sections
         self._plugins = plugins
         self._models = dict(root["models"].members())
+        self._signed: set[str] = set()
+        """Providers that have an AK/SK."""
 
     def _complain(self, node: _Node, message: str, *, at_key: bool = False) -> None:
         place = self._document.key_place(node.path) if at_key else self._document.place(node.path)
@@ -100,6 +104,22 @@ class _Checks:
             if needs_address and provider["base_url"].value in (None, ""):
                 message = f"base_url is missing: the adapter {named.text} knows none of its own"
                 self._complain(provider, message, at_key=True)
+            if adapter is not None and adapter.signer == VOLCENGINE:
+                self._access(provider)
+
+    def _access(self, provider: _Node) -> None:
+        """An AK/SK is a pair, and comes instead of an api_key."""
+        access, secret = provider["access_key"], provider["secret_key"]
+        if access.says_something and secret.says_something:
+            self._signed.add(str(provider.path[-1]))
+            if provider["api_key"].says_something:
+                self._complain(provider["api_key"], "found an api_key beside an AK/SK: remove one of them", at_key=True)
+        elif access.says_something or secret.says_something:
+            given, other = ("access_key", "secret_key") if access.says_something else ("secret_key", "access_key")
+            self._complain(provider[given], f"found no {other} to it: an AK/SK is a pair, write both", at_key=True)
+        elif not {"access_key", "secret_key"} & provider.value.keys():
+            for key in (key for key in provider.value if key in ACCESS_KEYS):
+                self._complain(provider[key], "this belongs to an AK/SK: write access_key and secret_key", at_key=True)
 
     def models(self) -> None:
         taken: dict[str, str] = {}
@@ -133,8 +153,17 @@ class _Checks:
                 place = route["name"] if route["name"].text else route
                 self._complain(place, f'another route of this model is called "{name}": give this one a name')
             names.add(name)
+            self._project(route)
             if isinstance(route["cost"].value, dict):
                 self._price(route["cost"])
+
+    def _project(self, route: _Node) -> None:
+        name, called = route["provider"].text, route["model"]
+        if not (name in self._signed and called.text and needs_project(called.text)):
+            return
+        if not self._root["providers"][name]["project"].text:
+            message = f"with an AK/SK, a model's own id needs providers.{name}.project: write it, or call an endpoint (ep-…)"
+            self._complain(called, message)
 
     def _debit(self, model: _Node) -> None:
         free = is_free(model["free"].value)

@@ -14,10 +14,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from proxy.adapter import NoOptions
-from proxy.config import BUILT_IN_PLUGINS, Config, PluginEntry, PluginLoadError, ProviderConfig, Sections
+from proxy.config import ACCESS_KEYS, BUILT_IN_PLUGINS, Config, PluginEntry, PluginLoadError, ProviderConfig, Sections
 from proxy.configchecks import cross_check
 from proxy.configtypes import did_you_mean
 from proxy.configwords import found, inexact, problems_of
+from proxy.credentials import VOLCENGINE
 from proxy.environment import environment_beside, expand
 from proxy.errors import ConfigError, Problem
 from proxy.presets import with_presets
@@ -196,13 +197,15 @@ def _provider(at: Place, section: Any, parsed: Parsed, sections: Sections, probl
     """The provider's section with its adapter's keys gathered under `options`; complaints go to `problems`."""
     if not isinstance(section, dict):
         return section
-    known = {key: value for key, value in section.items() if key in _PROVIDER_KEYS}
     named = section.get("adapter")
     adapter = sections.adapter(named) if isinstance(named, str) else None
+    # Where no AK/SK is taken, its keys are the adapter's to use.
+    ours = _PROVIDER_KEYS - ACCESS_KEYS if adapter is not None and adapter.signer != VOLCENGINE else _PROVIDER_KEYS
+    known = {key: value for key, value in section.items() if key in ours}
     if adapter is None:
         return known
-    rest = {key: value for key, value in section.items() if key not in _PROVIDER_KEYS}
-    return {**known, "options": _options(adapter.options, rest, at, parsed, problems, also=_PROVIDER_KEYS)}
+    rest = {key: value for key, value in section.items() if key not in ours}
+    return {**known, "options": _options(adapter.options, rest, at, parsed, problems, also=ours)}
 
 
 def _options(

@@ -102,6 +102,12 @@ def _base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _region(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value):
+        raise wrong(f'found "{value}", expected a region such as cn-beijing')
+    return value
+
+
 def _listen(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
@@ -139,6 +145,7 @@ Weight = Annotated[int, *whole(1, 10**6), BeforeValidator(_weight)]
 Seconds = Annotated[float, Strict(), Field(gt=0, le=86_400), BeforeValidator(_float)]
 Date = Annotated[dt.date, Strict(), BeforeValidator(_date)]
 BaseUrl = Annotated[Text, AfterValidator(_base_url)]
+Region = Annotated[Text, AfterValidator(_region)]
 Listen = Annotated[Text, AfterValidator(_listen)]
 
 Amount = Annotated[Decimal, *_exact(10**9, 9)]

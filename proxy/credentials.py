@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from proxy.secret import Secret
+
+if TYPE_CHECKING:
+    from proxy.config import ProviderConfig
 
 Signer = Callable[[Secret], dict[str, str]]
 
@@ -21,5 +26,31 @@ def _none(credential: Secret) -> dict[str, str]:
     return {}
 
 
-SIGNERS: Mapping[str, Signer] = {"bearer": _bearer, "x-api-key": _x_api_key, "none": _none}
-"""{the name in `Adapter.signer`: credential → headers}."""
+VOLCENGINE = "volcengine"
+SIGNERS: Mapping[str, Signer] = {"bearer": _bearer, "x-api-key": _x_api_key, VOLCENGINE: _bearer, "none": _none}
+"""{the name in `Adapter.signer`: credential → headers}. Of "volcengine" the credential may be made from an AK/SK."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """An AK/SK of Volcengine, and where it makes API keys."""
+
+    id: Secret
+    secret: Secret
+    region: str
+    project: str | None
+    """Where the models are that have no endpoint of their own."""
+    control_url: str
+
+
+def access_key_of(section: ProviderConfig) -> AccessKey | None:
+    """The AK/SK of a provider's section; None: it has none, or an empty one."""
+    if not (section.access_key and section.secret_key):
+        return None
+    return AccessKey(
+        id=section.access_key,
+        secret=section.secret_key,
+        region=section.region,
+        project=section.project,
+        control_url=section.control_url or f"https://ark.{section.region}.volcengineapi.com",
+    )

@@ -107,15 +107,14 @@ class Explainer:
         """The first request to the provider, made as for a live one but with a credential that is none."""
         await ctx.snapshot.chain.every("authorize", ctx)
         provider = ctx.snapshot.providers[target.provider]
-        if provider.credential:
-            provider = replace(provider, credential=MASK)
+        credential = MASK if provider.credential or provider.access else provider.credential
         step = provider.adapter.open(await planning.transformed(ctx, chat), target).next()
         if not isinstance(step, Send):
             return None
         return {
             "method": step.method,
             "url": provider.base_url + step.path,
-            "headers": self._transport.headers(provider, step),
+            "headers": self._transport.headers(provider, step, credential),
             "body": orjson.loads(step.body) if step.body else None,
         }
 

@@ -65,7 +65,7 @@ class Gateway:
             reloads=Reloads(last_success_s=clock.now_ns() / 1e9),
         )
         self.tail = Tail()
-        self.transport = AiohttpTransport(f"paifang/{VERSION}")
+        self.transport = AiohttpTransport(f"paifang/{VERSION}", clock)
         self.pipeline = Pipeline(self.app, self.transport, self.tail)
         self.address = ""
         """Where it listens, such as http://127.0.0.1:8080; empty while it doesn't."""

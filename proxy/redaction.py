@@ -25,12 +25,13 @@ def redacted(value: Any, secrets: Iterable[Secret]) -> Any:
     return _clean(value, [text for text in texts if len(text) >= SHORTEST_SECRET])
 
 
-def redact_error(error: GatewayError, snapshot: Snapshot) -> None:
-    """Clean what an error says beside its own message, before a log, a plugin or a client gets it."""
+def redact_error(error: GatewayError, snapshot: Snapshot, made: Iterable[Secret] = ()) -> None:
+    """Clean what an error says beside its own message, before a log, a plugin or a client gets it. made: temporary keys."""
+    secrets = [*secrets_of(snapshot), *made]
     if error.detail:
-        error.detail = redacted(error.detail, secrets_of(snapshot))
+        error.detail = redacted(error.detail, secrets)
     if isinstance(error, UpstreamError) and error.upstream:
-        error.upstream = redacted(error.upstream, secrets_of(snapshot))
+        error.upstream = redacted(error.upstream, secrets)
 
 
 def secrets_of(snapshot: Snapshot) -> list[Secret]:
@@ -38,7 +39,9 @@ def secrets_of(snapshot: Snapshot) -> list[Secret]:
     config = snapshot.config
     keys = [key.key for key in config.keys]
     redis = [config.redis.url] if config.redis.url else []
-    return [*(provider.credential for provider in snapshot.providers.values()), *keys, *redis, config.admin.token]
+    providers = snapshot.providers.values()
+    pairs = [half for provider in providers if provider.access for half in (provider.access.id, provider.access.secret)]
+    return [*(provider.credential for provider in providers), *pairs, *keys, *redis, config.admin.token]
 
 
 def _clean(value: Any, known: list[str]) -> Any:

@@ -6,14 +6,24 @@ It is kinder than configfile.py: what only a comparison of two places can tell i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from proxy.catalogue import catalogue
-from proxy.config import BUILT_IN_PLUGINS, Config, ModelConfig, PluginLoadError, ProviderConfig, RouteConfig, Sections
+from proxy.config import (
+    ACCESS_KEYS,
+    BUILT_IN_PLUGINS,
+    Config,
+    ModelConfig,
+    PluginLoadError,
+    ProviderConfig,
+    RouteConfig,
+    Sections,
+)
+from proxy.credentials import VOLCENGINE
 from proxy.secret import Secret
 
 _MODE: JsonSchemaMode = "validation"
@@ -37,7 +47,8 @@ def json_schema(sections: Sections) -> dict[str, Any]:
     defs: dict[str, Any] = generated["$defs"]
     own = {model: defs[ref["$ref"].rpartition("/")[2]] for (model, _), ref in refs.items()}
     provider = next(schema for name, schema in defs.items() if name == ProviderConfig.__name__)
-    _fill_provider(provider, {name: own[options] for name, options in adapters.items()})
+    signed = {name for name in adapters if (adapter := sections.adapter(name)) and adapter.signer == VOLCENGINE}
+    _fill_provider(provider, {name: own[options] for name, options in adapters.items()}, signed)
     _fill_model(defs[ModelConfig.__name__], defs[RouteConfig.__name__])
     config = own[Config]
     config["properties"]["plugins"] = _plugins(
@@ -65,8 +76,8 @@ def _model_of(sections: Sections, name: str) -> type[BaseModel] | None:
         return None
 
 
-def _fill_provider(provider: dict[str, Any], options: Mapping[str, Mapping[str, Any]]) -> None:
-    """Let `adapter` say which other keys the section may have."""
+def _fill_provider(provider: dict[str, Any], options: Mapping[str, Mapping[str, Any]], signed: Collection[str]) -> None:
+    """Let `adapter` say which other keys the section may have. signed: the adapters that take an AK/SK."""
     common = {key: schema for key, schema in provider["properties"].items() if key != "options"}
     common["adapter"] = {**common["adapter"], "enum": sorted(options)}
     del provider["additionalProperties"]
@@ -76,7 +87,7 @@ def _fill_provider(provider: dict[str, Any], options: Mapping[str, Mapping[str, 
             "if": {"properties": {"adapter": {"const": name}}, "required": ["adapter"]},
             "then": {
                 "additionalProperties": False,
-                "properties": {**dict.fromkeys(common, True), **schema.get("properties", {})},
+                "properties": {**_common_keys(common, name in signed), **schema.get("properties", {})},
                 "required": schema.get("required", []),
             },
         }
@@ -91,6 +102,11 @@ def _fill_model(model: dict[str, Any], route: dict[str, Any]) -> None:
     model["required"] = [name for name in model["required"] if name != "family"]
     model["anyOf"] = [{"required": ["family"]}, {"required": ["preset"]}]
     route["required"] = [name for name in route["required"] if name != "model"]
+
+
+def _common_keys(common: Mapping[str, Any], signed: bool) -> dict[str, bool]:
+    """The keys that every provider may have; those of an AK/SK where the adapter takes one."""
+    return dict.fromkeys((key for key in common if signed or key not in ACCESS_KEYS), True)
 
 
 def _plugins(schema: Mapping[str, Any], models: Mapping[str, Mapping[str, Any] | None]) -> dict[str, Any]:

@@ -43,7 +43,7 @@ async def serve(file: Path, environ: Mapping[str, str], host: str | None, port: 
     stop, nudged = _on_signals()
     read = await asyncio.to_thread(stamps_of, file)
     gateway = await _open(file, environ)
-    log_to(secrets=lambda: secrets_of(gateway.snapshot))
+    log_to(secrets=lambda: [*secrets_of(gateway.snapshot), *gateway.transport.secrets()])
     try:
         server = gateway.snapshot.config.server
         chosen_host, chosen_port = host or server.host, server.port if port is None else port

@@ -13,6 +13,7 @@ from proxy.adapter import Adapter
 from proxy.chain import Chain
 from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
 from proxy.context import Limits, RateLimit, Target, Timeouts
+from proxy.credentials import AccessKey, access_key_of
 from proxy.errors import ModelNotFound
 from proxy.money import FREE, Price, usd_to_nano
 from proxy.pricing import compile_price
@@ -31,6 +32,8 @@ class Provider:
     active: bool
     """False: its credential is empty, so none of its routes serve."""
     connect_s: float
+    access: AccessKey | None = None
+    """Instead of `credential`: what the transport gets one with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,16 +123,19 @@ def compile_snapshot(config: Config, adapters: Mapping[str, Adapter], chain: Cha
 
 def _provider(name: str, section: ProviderConfig, config: Config, adapters: Mapping[str, Adapter]) -> Provider:
     adapter = adapters[section.adapter]
-    # An api_key that is written but empty is a credential that is missing; one that isn't written at all is a
+    # A credential that is written but empty is one that is missing; where none is written at all, it is a
     # provider that needs none, like a local server.
-    keyless = adapter.signer == "none" or ("api_key" not in section.model_fields_set and section.base_url is not None)
+    written = section.model_fields_set & {"api_key", "access_key"}
+    keyless = adapter.signer == "none" or (not written and section.base_url is not None)
+    access = access_key_of(section)
     return Provider(
         name=name,
         adapter=adapter,
         base_url=section.base_url or adapter.base_url or "",
         credential=section.api_key,
-        active=keyless or bool(section.api_key),
+        active=keyless or bool(section.api_key) or access is not None,
         connect_s=_timeouts(config, section).connect_s,
+        access=access,
     )
 
 
@@ -271,7 +277,9 @@ def _notices(
     config: Config, providers: Mapping[str, Provider], models: Mapping[str, ModelEntry], chain: Chain
 ) -> list[str]:
     notices = [
-        f"provider {name} is off: its api_key is empty" for name, provider in providers.items() if not provider.active
+        f"provider {name} is off: its {_missing(config.providers[name])} is empty"
+        for name, provider in providers.items()
+        if not provider.active
     ]
     for name, entry in models.items():
         if entry.pool and all(providers[target.provider].adapter.simulated for target in entry.pool):
@@ -286,3 +294,7 @@ def _notices(
     if not chain.has("meter"):
         notices.append("no plugin of the chain meters, so nothing is debited: add metering")
     return notices
+
+
+def _missing(section: ProviderConfig) -> str:
+    return "api_key" if "api_key" in section.model_fields_set or "access_key" not in section.model_fields_set else "access_key"

@@ -8,7 +8,8 @@ closed, and which so reached nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import aiohttp
@@ -17,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import RawResponseMessage
 
 from proxy.adapter import Send
+from proxy.clock import Clock, SystemClock
 from proxy.connections import Pool
 from proxy.context import Target
 from proxy.credentials import SIGNERS
@@ -29,7 +31,9 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from proxy.secret import Secret
 from proxy.snapshot import Provider
+from proxy.temporary_keys import TemporaryKeys
 
 AT_ONCE_S = 1.0
 """A kept connection that ends so soon after a request was written had been closed before it came."""
@@ -37,6 +41,9 @@ AT_ONCE_S = 1.0
 MOST_INTERIM_ANSWERS = 100
 """Of the 1xx kind, before the answer itself."""
 MOST_HEADS = 256
+CONTROL_S = 10.0
+"""For a whole call of a control plane."""
+MOST_CONTROL_BYTES = 64 * 1024
 LAST_BYTES_S = 1.0
 """How long the end of a body may take once the answer in it is whole."""
 
@@ -67,6 +74,10 @@ class Transport(Protocol):
         """Send and wait for the head. deadline_s: loop time by which everything must be over. Raises: UpstreamError."""
         ...
 
+    def secrets(self) -> Sequence[Secret]:
+        """Credentials that the configuration doesn't have, for redaction."""
+        ...
+
 
 class AiohttpTransport:
     """Transport over aiohttp's connector and parser.
@@ -75,8 +86,9 @@ class AiohttpTransport:
     all that we must not do, and a third of the processor time of a request.
     """
 
-    def __init__(self, user_agent: str) -> None:
+    def __init__(self, user_agent: str, clock: Clock | None = None) -> None:
         self._user_agent = user_agent
+        self._keys = TemporaryKeys(self._ask_control_plane, clock or SystemClock())
         self._deadlines = Deadlines()
         self._pools: dict[tuple[str, str, float], Pool] = {}
 
@@ -84,10 +96,13 @@ class AiohttpTransport:
         timeouts = target.timeouts
         head_s = timeouts.first_byte_s if request.stream else timeouts.total_s
         idle_s = timeouts.idle_s if request.stream else timeouts.total_s
+        credential = provider.credential
+        if provider.access is not None:
+            credential = self._keys.at_hand(provider, target) or await self._keys.wait(provider, target, deadline_s)
         pool = self._pool(provider)
         pool.busy += 1
         try:
-            data = self._head(pool, provider, request) + request.body
+            data = self._head(pool, provider, request, credential) + request.body
             try:
                 connection, message, body = await self._ask(pool, data, timeouts.connect_s, head_s, deadline_s)
             except _ClosedBefore:
@@ -95,18 +110,24 @@ class AiohttpTransport:
         except BaseException:
             await pool.give_back()
             raise
+        if provider.access is not None and message.code == 401:
+            self._keys.refused(provider, target)
         return AiohttpResponse(message, body, connection, pool, self._deadlines, idle_s, deadline_s)
 
-    def headers(self, provider: Provider, request: Send) -> dict[str, str]:
+    def headers(self, provider: Provider, request: Send, credential: Secret) -> dict[str, str]:
         """What is sent beside the body, the credential included."""
         headers = {"user-agent": self._user_agent, "accept-encoding": "identity"}
         if request.body:
             headers["content-type"] = "application/json"
         if request.headers:
             headers.update(request.headers)
-        return headers | SIGNERS[provider.adapter.signer](provider.credential)
+        return headers | SIGNERS[provider.adapter.signer](credential)
+
+    def secrets(self) -> Sequence[Secret]:
+        return self._keys.secrets()
 
     async def close(self) -> None:
+        await self._keys.close()
         for pool in self._pools.values():
             await pool.close()
 
@@ -123,14 +144,26 @@ class AiohttpTransport:
             pool = self._pools[key] = Pool(provider, self._deadlines)
         return pool
 
-    def _head(self, pool: Pool, provider: Provider, request: Send) -> bytes:
+    async def _ask_control_plane(self, provider: Provider, target: Target, request: Send) -> tuple[int, bytes]:
+        assert provider.access is not None
+        control = replace(provider, base_url=provider.access.control_url, access=None)
+        response = await self.send(control, target, request, self._deadlines.loop.time() + CONTROL_S)
+        try:
+            body = b""
+            while len(body) < MOST_CONTROL_BYTES and (data := await response.read()):
+                body += data
+            return response.status, body
+        finally:
+            await response.close()
+
+    def _head(self, pool: Pool, provider: Provider, request: Send, credential: Secret) -> bytes:
         """Request line and headers. Raises: UpstreamUnreachable for what can't be written as HTTP."""
         own = tuple((request.headers or {}).items())
-        made_of = (provider.credential, request.method, request.path, own, bool(request.body))
+        made_of = (credential, request.method, request.path, own, bool(request.body))
         head = pool.heads.get(made_of)
         if head is None:
             lines = [f"{request.method} {pool.path}{request.path} HTTP/1.1", f"host: {pool.host}"]
-            lines += [f"{name}: {value}" for name, value in self.headers(provider, request).items()]
+            lines += [f"{name}: {value}" for name, value in self.headers(provider, request, credential).items()]
             text = "\r\n".join([*lines, "content-length: "])
             if text.count("\n") != len(lines) or text.count("\r") != len(lines) or not text.isascii():
                 raise UpstreamUnreachable("The provider's credential or a header of its adapter can't be sent over HTTP.")

@@ -16,6 +16,7 @@ from tests.fakes.faults import Pacer
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.scripted import FIN, READ, RST, STALL, ScriptedUpstream, chunk, http_head
 from tests.fakes.server import Bill, Received
+from tests.fakes.volcengine import FakeVolcengine
 
 __all__ = [
     "FIN",
@@ -27,6 +28,7 @@ __all__ = [
     "FakeArk",
     "FakeCoze",
     "FakeOpenAI",
+    "FakeVolcengine",
     "Model",
     "Pacer",
     "Received",

@@ -41,6 +41,8 @@ class FakeArk(FakeServer):
     ) -> None:
         super().__init__(now=now)
         self.key = key
+        self.made_keys: dict[str, tuple[frozenset[str], int]] = {}
+        """Short-lived keys → what each is good for, and until when in Unix seconds."""
         self.models = dict(models)
         self.endpoints = {ENDPOINT: "doubao-seed-2-0-lite-260215"}
         """ep-… id → model. The answer names the model."""
@@ -72,6 +74,11 @@ class FakeArk(FakeServer):
     def messages_url(self) -> str:
         """Base URL of the Messages door; clients add /v1/messages."""
         return f"{self.origin}/api/compatible"
+
+    def keys_for(self, name: str | None) -> list[str]:
+        """Every key that opens this model, endpoint or bot now."""
+        made = [key for key, (names, until) in self.made_keys.items() if name in names and self.now() < until]
+        return [self.key, *made]
 
     def resolve(self, name: Any) -> tuple[str, Model]:
         """The dated model behind what a request asks for.

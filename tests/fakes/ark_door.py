@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ class ArkDoor:
     ark: FakeArk
 
     def authenticate(self, received: Received) -> None:
-        check_key(received, self.ark.key)
+        check_key(received, self.ark.keys_for(received.model))
 
     def error_body(self, refusal: Refusal, received: Received) -> dict[str, Any]:
         return envelope(refusal, received.id)
@@ -68,13 +69,13 @@ def check_door(model_id: str, has_it: bool) -> None:
         raise invalid("model", f"The model {model_id} does not support this api.")
 
 
-def check_key(received: Received, key: str, *, x_api_key: bool = False) -> None:
-    """Check the bearer token, or `x-api-key` where the door takes it.
+def check_key(received: Received, keys: Sequence[str], *, x_api_key: bool = False) -> None:
+    """Check that the bearer token, or `x-api-key` where the door takes it, is one of these.
 
     Raises: Refusal: 401.
     """
     scheme, _, given = received.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer":
         given = received.headers.get("x-api-key", "") if x_api_key else ""
-    if not hmac.compare_digest(given.encode(), key.encode()):
+    if not any(hmac.compare_digest(given.encode(), key.encode()) for key in keys):
         raise Refusal(401, "AuthenticationError", "The API key in the request is missing or invalid.")

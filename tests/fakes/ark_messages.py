@@ -23,7 +23,7 @@ _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 class ArkMessages(ArkDoor):
     def authenticate(self, received: Received) -> None:
-        check_key(received, self.ark.key, x_api_key=True)
+        check_key(received, self.ark.keys_for(received.model), x_api_key=True)
 
     def answer(self, received: Received) -> Reply:
         body = without_nulls(required(received.body, "model", "messages"))

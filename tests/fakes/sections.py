@@ -10,15 +10,6 @@ from proxy.adapter import Adapter, Exchange, NoOptions
 from proxy.config import Config, PluginLoadError
 from proxy.configfile import load
 from proxy.errors import ConfigError
-from proxy.secret import Secret
-
-
-class ArkOptions(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    access_key: Secret = Secret("")
-    secret_key: Secret = Secret("")
-    region: str = Field("cn-beijing", description="Where the endpoint is.")
 
 
 class SimulatorOptions(BaseModel):
@@ -62,7 +53,7 @@ class FakeAdapter:
 ADAPTERS: Mapping[str, Adapter] = {
     adapter.name: adapter
     for adapter in (
-        FakeAdapter("ark", "https://ark.cn-beijing.volces.com/api/v3", "bearer", ArkOptions),
+        FakeAdapter("ark", "https://ark.cn-beijing.volces.com/api/v3", "volcengine"),
         FakeAdapter("ark_messages", None, "x-api-key"),
         FakeAdapter("coze", None, "bearer"),
         FakeAdapter("deepseek", "https://api.deepseek.com", "bearer"),

@@ -207,3 +207,56 @@ def test_a_plugin_of_somebody_else_may_enforce_by_its_hooks(tmp_path: Path) -> N
 def test_empty_limits_need_no_plugin(tmp_path: Path) -> None:
     text = keys(f"name: a, key: {KEY}, budget: {{}}, rate_limit: {{}}", more="budget: {daily_usd: }\nplugins: [virtual_keys]\n")
     assert problems_of(text, tmp_path) == []
+
+
+def signed(provider: str, model: str = "ep-1") -> str:
+    routes = f"[{{provider: p, model: {model}}}]"
+    return f"providers: {{p: {{adapter: ark, {provider}}}}}\nmodels: {{m: {{family: f, free: true, routes: {routes}}}}}"
+
+
+PAIR = "access_key: a, secret_key: s"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (signed("access_key: a"), "providers.p.access_key: found no secret_key to it: an AK/SK is a pair, write both"),
+        (
+            signed("access_key: ${NO_SUCH:-}, secret_key: s"),
+            "providers.p.secret_key: found no access_key to it: an AK/SK is a pair, write both",
+        ),
+        (signed(f"{PAIR}, api_key: k"), "providers.p.api_key: found an api_key beside an AK/SK: remove one of them"),
+        (
+            signed("api_key: k, region: cn-beijing"),
+            "providers.p.region: this belongs to an AK/SK: write access_key and secret_key",
+        ),
+        (
+            signed(PAIR, "doubao-seed-1-8-251228"),
+            "models.m.routes[0].model: with an AK/SK, a model's own id needs providers.p.project: write it, or call an "
+            "endpoint (ep-…)",
+        ),
+        (signed(f"{PAIR}, region: a/b"), 'providers.p.region: found "a/b", expected a region such as cn-beijing'),
+        (
+            signed(PAIR).replace("ark", "deepseek"),
+            'providers.p.access_key: unknown key "access_key", expected one of adapter, api_key, base_url, on_disconnect, '
+            "prompt_overhead_tokens, timeouts",
+        ),
+    ],
+)
+def test_an_ak_sk_is_whole_and_alone(text: str, problem: str, tmp_path: Path) -> None:
+    assert problem in complaints(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        signed(PAIR),
+        signed(f"{PAIR}, api_key: ${{NO_SUCH:-}}, region: cn-shanghai"),
+        signed(f"{PAIR}, project: default", "doubao-seed-1-8-251228"),
+        signed(PAIR, "bot-1"),
+        signed("access_key: ${NO_SUCH:-}, secret_key: ${NO_SUCH:-}, region: cn-beijing", "doubao-seed-1-8-251228"),
+        signed("api_key: k", "doubao-seed-1-8-251228"),
+    ],
+)
+def test_a_whole_ak_sk_agrees(text: str, tmp_path: Path) -> None:
+    assert complaints(text, tmp_path) == []
