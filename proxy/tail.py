@@ -31,3 +31,10 @@ class Tail:
             return True
         _, pending = await asyncio.wait(tuple(self._tasks), timeout=timeout_s)
         return not pending
+
+    async def cancel(self) -> None:
+        """Break every task off."""
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

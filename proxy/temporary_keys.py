@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from copy import copy
 
 import structlog
@@ -92,11 +92,13 @@ class TemporaryKeys:
         """Every key there is, for redaction."""
         return [entry.key for entry in self._entries.values()]
 
+    def keep(self, providers: Iterable[Provider]) -> None:
+        """Forget the keys of an AK/SK that no provider has any more."""
+        wanted = {provider.access for provider in providers}
+        self._entries = {of: entry for of, entry in self._entries.items() if of[0] in wanted}
+
     async def close(self) -> None:
-        calls = [entry.call for entry in self._entries.values() if entry.call is not None]
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        await self._tail.cancel()
 
     def _call(self, entry: _Entry, provider: Provider, target: Target) -> None:
         entry.call = self._tail.spawn(self._renew(entry, provider, target))

@@ -133,6 +133,7 @@ class AiohttpTransport:
 
     async def keep(self, providers: Mapping[str, Provider]) -> None:
         """Retire the pools of providers that a reload removed or changed; the others keep their connections."""
+        self._keys.keep(providers.values())
         wanted = {_pool_key(provider) for provider in providers.values()}
         for key in [key for key in self._pools if key not in wanted]:
             await self._pools.pop(key).retire()

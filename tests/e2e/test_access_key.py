@@ -85,7 +85,7 @@ async def test_a_refused_pair(serve: Serve, plane: FakeVolcengine, fake_ark: Fak
     assert (answered.status, answered.error["type"], answered.error["code"]) == (502, "upstream_error", "upstream_auth_failed")
     assert "check access_key, secret_key and region" in answered.error["message"]
     assert answered.error["upstream"]["code"] == "SignatureDoesNotMatch" and answered.headers["x-should-retry"] == "false"
-    assert fake_ark.requests == []
+    assert fake_ark.requests == [] and await served.metric("paifang_cost_usd_total") == 0
     [probe, _] = await probe_all(served.gateway.snapshot)
     assert (probe.result, probe.code) == ("refused", "upstream_auth_failed")
     assert "not-the-right-one" not in answered.raw.decode() + str(probe)

@@ -164,6 +164,14 @@ async def test_a_key_that_is_refused_is_replaced(keys: TemporaryKeys, plane: Pla
     assert await key(keys) == "k2"
 
 
+async def test_a_pair_that_no_provider_has_any_more_is_forgotten(keys: TemporaryKeys, plane: Plane) -> None:
+    await key(keys)
+    keys.keep([PROVIDER])
+    assert len(keys.secrets()) == 1
+    keys.keep([replace(PROVIDER, access=replace(ACCESS, secret=Secret("another")))])
+    assert keys.secrets() == [] and await key(keys) == "k2"
+
+
 async def test_nobody_waits_beyond_his_deadline(keys: TemporaryKeys, plane: Plane) -> None:
     plane.gate.clear()
     with pytest.raises(UpstreamTimeout) as caught:
