@@ -13,11 +13,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from adapters.ark import ARK, ArkOptions, ark_body
+from adapters.ark import ARK, ArkOptions, ark_send
 from adapters.ark_request import KNOWN
 from adapters.one_post import OnePost
 from adapters.openai_answer import MOST_TOKENS, choices_of, read_usage
-from adapters.openai_chat import post
 from adapters.openai_stream import ChatReader
 from adapters.sse import SseEvent
 from proxy import BadRequest, ChatEvent, ChatRequest, Exchange, Target, Usage, dumps
@@ -54,9 +53,10 @@ class ArkBots:
         options = target.options
         assert isinstance(options, ArkBotsOptions)
         _refuse_other_models(chat.body.get("metadata"))
-        body, dropped = ark_body(chat, target, options, known=_KNOWN, cap_field=options.cap_field)
+        path, cap_field = "/bots/chat/completions", options.cap_field
+        send, dropped = ark_send(path, chat, target, options, known=_KNOWN, cap_field=cap_field)
         priced = frozenset(target.price.tools).union(target.cost.tools if target.cost else ())
-        return OnePost(post("/bots/chat/completions", body, stream=chat.stream), BotReader(chat, priced), ARK.error, dropped)
+        return OnePost(send, BotReader(chat, priced), ARK.error, dropped)
 
 
 class BotReader(ChatReader):

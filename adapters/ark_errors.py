@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 
 from adapters.openai_errors import (
+    LONGEST_COOL_DOWN_S,
     Refusal,
     busy,
     failed,
@@ -23,6 +26,8 @@ from adapters.openai_errors import (
 )
 from proxy import Remedy, UpstreamError
 
+LONGEST_PERIOD_S = 31 * 24 * 3600.0
+_RESET = re.compile(r"reset at (\d{4}-\d\d-\d\d)[ T](\d\d:\d\d(?::\d\d)?) ?(Z|[+-]\d\d:?\d\d)", re.IGNORECASE)
 _TRY_LATER = re.compile(r"queue|concurren|排队|队列", re.IGNORECASE)
 
 
@@ -60,16 +65,40 @@ def _busy(message: str) -> Callable[[Refusal], UpstreamError]:
     return lambda refusal: busy(refusal, message)
 
 
+def _day_spent(refusal: Refusal) -> UpstreamError:
+    """The tokens of a day are used up; nobody says where that day ends, so it is asked again now and then."""
+    message = "The provider's limit of tokens a day is reached; try again later, or ask for a model of another route."
+    return busy(replace(refusal, retry_after_s=refusal.retry_after_s or LONGEST_COOL_DOWN_S), message)
+
+
 def _quota_exceeded(refusal: Refusal) -> UpstreamError:
     """One code for three things: a queue that is full now, a free trial used up, a plan used up."""
     if _TRY_LATER.search(refusal.text):
         return busy(refusal, "The provider's queue is full; try again later.")
+    reset_s = _seconds_until_reset(refusal)
+    if reset_s is not None:
+        message = (
+            "The plan of the gateway's account at the provider is used up until its next period; its operator can add a "
+            "route that has none."
+        )
+        return rejected(refusal, "upstream_quota_exhausted", message, Remedy.COOL_DOWN, reset_s)
     return rejected(
         refusal,
         "upstream_quota_exhausted",
         "The free trial or the plan of the gateway's account at the provider is used up; its operator must "
         "turn on paid use there, or wait for the plan's next period.",
     )
+
+
+def _seconds_until_reset(refusal: Refusal) -> float | None:
+    """Until the time that a plan's message names, by the clock of the provider, as there is none here; None: it names none."""
+    named = _RESET.search(refusal.text)
+    try:
+        reset = datetime.fromisoformat(f"{named[1]}T{named[2]}{named[3]}") if named else None
+        now = parsedate_to_datetime(refusal.date)
+    except ValueError:
+        return None
+    return None if reset is None else min(max(0.0, (reset - now).total_seconds()), LONGEST_PERIOD_S)
 
 
 _RULES = (
@@ -147,6 +176,7 @@ _RULES = (
         r"InflightBatchsizeExceeded",
         _busy("The gateway has too many requests at the provider at once; try again later."),
     ),
+    _rule(r"RateLimitExceeded\.\w*TPDExceeded", _day_spent),
     _rule(
         r"\w*RateLimitExceeded(\..*)?",
         _busy("The provider is limiting the gateway's requests; try again later."),

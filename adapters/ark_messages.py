@@ -6,10 +6,12 @@ gateway in front of one may be taken for abuse.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from adapters.ark import plan_advice
 from adapters.ark_errors import ark_error
 from adapters.messages_request import messages_body
 from adapters.messages_response import MessageReader
@@ -59,3 +61,6 @@ class ArkMessages:
             stream=chat.stream,
         )
         return OnePost(send, MessageReader(None if tier in _FREE_TIERS else tier), ark_error, dropped)
+
+    def advise(self, base_url: str) -> Sequence[str]:
+        return plan_advice(base_url)

@@ -1,4 +1,4 @@
-"""An OpenAI body → the body for Ark's Chat Completions, a step at a time.
+"""An OpenAI body → the body for Ark's Chat Completions, a step at a time; messages: ark_turns.py.
 
 Source: Ark's Chat API reference of 2026-08 and notes of live calls; it is not known whether Ark refuses
 unknown fields, so none are sent.
@@ -6,10 +6,12 @@ unknown fields, so none are sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.openai_request import CAPS, without_nulls
+from adapters.ark_models import ArkModel
+from adapters.openai_request import CAPS
 from proxy import BadRequest
 
 MOST_OUTPUT_TOKENS = 65_536
@@ -42,17 +44,24 @@ KNOWN = frozenset(
         "user",
     }
 )
-_NOT_WHILE_THINKING = frozenset({"frequency_penalty", "logit_bias", "logprobs", "presence_penalty", "stop", "top_logprobs"})
-_NOTHING_IF_EMPTY = _NOT_WHILE_THINKING | {"background", "enable_search", "functions", "metadata", "store"}
-_CONSOLE_MADE = ("ep-", "bot-")
-_THINKING_FAMILIES = ("doubao-seed-", "seed-", "glm-", "deepseek-", "kimi-")
-_THINKING_TYPES = ("enabled", "disabled", "auto")
+_NOTHING_IF_EMPTY = frozenset(
+    {
+        "background",
+        "enable_search",
+        "frequency_penalty",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "metadata",
+        "presence_penalty",
+        "stop",
+        "store",
+        "top_logprobs",
+    }
+)
+_DEFAULTS = {"tool_choice": "auto", "parallel_tool_calls": True}
 _NO_EFFORT = ("none", "minimal")
-
-
-def is_thinking_model(model: str, endpoint_thinks: bool) -> bool:
-    """Whether it is a deep-thinking model. An id of an endpoint or a bot (ep-…, bot-…) doesn't tell; its operator does."""
-    return endpoint_thinks if model.startswith(_CONSOLE_MADE) else model.startswith(_THINKING_FAMILIES)
+_CACHE_ID = re.compile(r"[!-~]{1,128}")
 
 
 def write_cap(body: dict[str, Any], cap: int, field: str) -> None:
@@ -60,14 +69,6 @@ def write_cap(body: dict[str, Any], cap: int, field: str) -> None:
     for name in CAPS:
         body.pop(name, None)
     body[field] = min(cap, MOST_OUTPUT_TOKENS)
-
-
-def write_messages(body: dict[str, Any]) -> None:
-    """Drop nulls at every level and call developers `system`: Ark may refuse either."""
-    body["messages"] = messages = [without_nulls(message) for message in body["messages"]]
-    for message in messages:
-        if message.get("role") == "developer":
-            message["role"] = "system"
 
 
 def write_tools(body: dict[str, Any]) -> None:
@@ -86,36 +87,62 @@ def write_tools(body: dict[str, Any]) -> None:
     body["tools"] = tools
 
 
-def write_thinking(body: dict[str, Any]) -> list[str]:
-    """enable_thinking → thinking, Ark's own, which wins where both are given.
+def write_thinking(body: dict[str, Any], model: ArkModel) -> list[str]:
+    """enable_thinking, thinking and reasoning_effort → the two that Ark has, where the model has them.
 
-    An effort beside thinking switched off is refused by Ark, so it is left out. Returns what was left out.
+    Ark's own `thinking` wins over enable_thinking; an effort beside thinking switched off is refused by Ark, so it is left
+    out. Returns what was left out.
     """
-    dropped = []
-    enabled = body.pop("enable_thinking", None)
-    thinking = body.get("thinking")
-    if thinking is not None and thinking.get("type") not in _THINKING_TYPES:
-        del body["thinking"]
+    enabled, asked, effort = (body.pop(name, None) for name in ("enable_thinking", "thinking", "reasoning_effort"))
+    asked = asked or {}
+    dropped = [f"thinking.{name}" for name, value in asked.items() if name != "type" and value is not None]
+    kind = asked.get("type")
+    if kind not in (None, "enabled", "disabled") and not (kind == "auto" and model.has_auto):
+        kind = None
         dropped.append("thinking")
-    if enabled is not None and "thinking" not in body:
-        body["thinking"] = {"type": "enabled" if enabled else "disabled"}
-    off = body.get("thinking", {}).get("type") == "disabled"
-    if off and body.get("reasoning_effort", "none") not in _NO_EFFORT:
-        del body["reasoning_effort"]
+    named = "thinking" if kind else "enable_thinking"
+    if kind is None and enabled is not None:
+        kind = "enabled" if enabled else "disabled"
+    if not model.thinks:
+        dropped += [named] if kind not in (None, "disabled") else []
+        return dropped + (["reasoning_effort"] if effort not in (None, *_NO_EFFORT) else [])
+    if effort in _NO_EFFORT and (model.thinks_always or not model.has_efforts):
+        kind, effort = "disabled", None
+    if effort not in (None, *_NO_EFFORT) and (kind == "disabled" or not model.has_efforts):
+        effort = None
         dropped.append("reasoning_effort")
+    if model.thinks_always and kind == "disabled":
+        kind, effort = None, "low"
+    if kind is not None:
+        body["thinking"] = {"type": kind}
+    if effort is not None:
+        body["reasoning_effort"] = effort
     return dropped
 
 
-def unsupported(body: Mapping[str, Any], model: str, known: frozenset[str], *, thinks: bool) -> frozenset[str]:
+def write_format(body: dict[str, Any]) -> None:
+    """Drop the nulls of response_format, but not those within the JSON schema."""
+    if "response_format" in body:
+        wanted = {name: value for name, value in body["response_format"].items() if value is not None}
+        if isinstance(wanted.get("json_schema"), dict):
+            wanted["json_schema"] = {name: value for name, value in wanted["json_schema"].items() if value is not None}
+        body["response_format"] = wanted
+
+
+def cache_headers(body: dict[str, Any]) -> dict[str, str]:
+    """prompt_cache_key → the header by which Ark keeps requests near their cached prefix. Taken out if it can be sent."""
+    key = body.get("prompt_cache_key")
+    if not isinstance(key, str) or not _CACHE_ID.fullmatch(key):
+        return {}
+    del body["prompt_cache_key"]
+    return {"x-prompt-cache-id": key}
+
+
+def unsupported(body: Mapping[str, Any], known: frozenset[str], model: ArkModel) -> frozenset[str]:
     """Names of the fields of `body` that the door (it knows `known`) or the model can't do."""
-    names = body.keys() - known
-    if thinks:
-        names |= body.keys() & _NOT_WHILE_THINKING
-    if model.startswith("deepseek-v4"):  # the one thinking model that takes stop sequences
-        names.discard("stop")
-    return frozenset(names)
+    return frozenset((body.keys() - known) | (body.keys() & model.lacks))
 
 
 def without_effect(name: str, value: Any) -> bool:
-    """Whether a field asks for nothing: a penalty of 0, logprobs false, no stop sequences."""
-    return name in _NOTHING_IF_EMPTY and not value
+    """Whether a field asks for nothing: a penalty of 0, logprobs false, no stop sequences, what is the default."""
+    return (name in _NOTHING_IF_EMPTY and not value) or (name in _DEFAULTS and value == _DEFAULTS[name])

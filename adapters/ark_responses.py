@@ -6,8 +6,11 @@ every Ark door: ark_errors.py.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel
 
+from adapters.ark import plan_advice
 from adapters.ark_errors import ark_error
 from adapters.one_post import OnePost
 from adapters.responses_request import ArkResponsesOptions, responses_body
@@ -20,7 +23,7 @@ class ArkResponses:
 
     name = "ark_responses"
     base_url: str | None = "https://ark.cn-beijing.volces.com/api/v3"
-    signer = "bearer"
+    signer = "volcengine"
     simulated = False
     options: type[BaseModel] = ArkResponsesOptions
     prompt_overhead_tokens = 512
@@ -36,3 +39,6 @@ class ArkResponses:
             headers["ark-beta-web-search"] = "true"
         send = Send(path="/responses", body=dumps(body), headers=headers, stream=chat.stream)
         return OnePost(send, ResponseReader(body.get("service_tier")), ark_error, dropped)
+
+    def advise(self, base_url: str) -> Sequence[str]:
+        return plan_advice(base_url)

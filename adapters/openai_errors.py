@@ -86,6 +86,8 @@ class Refusal:
     """The provider's own words, for the log only."""
     request_id: str = ""
     retry_after_s: float | None = None
+    date: str = ""
+    """The answer's own Date: what time it is for the provider."""
 
     def upstream(self) -> dict[str, Any]:
         """What a client may know of it; a code that doesn't look like one is left out."""
@@ -122,6 +124,7 @@ def refusal_of(value: Any, headers: Mapping[str, str], status: int | None = None
         text=(text or _text_of(error))[:_LOGGED_CHARACTERS],
         request_id=header(headers, "x-request-id", "request-id"),
         retry_after_s=retry_after_s(headers),
+        date=header(headers, "date"),
     )
 
 
@@ -189,9 +192,22 @@ def overlong(refusal: Refusal) -> UpstreamRefused:
     return refused(refusal, "context_length_exceeded", message)
 
 
-def rejected(refusal: Refusal, code: str, message: str, remedy: Remedy = Remedy.BAD_CREDENTIAL) -> UpstreamRejectedUs:
-    """The operator's account is at fault."""
-    return UpstreamRejectedUs(message, code=code, remedy=remedy, upstream=refusal.upstream(), detail=refusal.text)
+def rejected(
+    refusal: Refusal,
+    code: str,
+    message: str,
+    remedy: Remedy = Remedy.BAD_CREDENTIAL,
+    retry_after_s: float | None = None,
+) -> UpstreamRejectedUs:
+    """The operator's account is at fault; retry_after_s: until then, if it mends by itself."""
+    return UpstreamRejectedUs(
+        message,
+        code=code,
+        remedy=remedy,
+        retry_after_s=retry_after_s,
+        upstream=refusal.upstream(),
+        detail=refusal.text,
+    )
 
 
 def busy(refusal: Refusal, message: str) -> UpstreamBusy:

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from adapters.ark_request import is_thinking_model, write_thinking
+from adapters.ark_models import ArkModel, ark_model
+from adapters.ark_request import write_thinking
 from adapters.chat_fields import asked_function, asked_schema, asked_tier, note_others, refuse_left_out, unsupported
 from adapters.openai_request import refuse_unpriced
 from adapters.responses_items import input_items
@@ -130,12 +131,13 @@ def _of_a_chat(asked: Mapping[str, Any], model: str, options: ArkResponsesOption
         # An empty object asks for a search with the provider's defaults.
         if asked.get(name) not in (None, False, []):
             raise unsupported(f"{name!r}; name the tool web_search in 'tools'", name)
+    known = ark_model(model, endpoint_thinks=True, smart_router=False)
     written: dict[str, Any] = {"input": input_items(asked["messages"], model, left_out, audio=options.audio_parts)}
     written |= _tools(asked, left_out)
-    written |= _thinking(asked, left_out)
+    written |= _thinking(asked, known, left_out)
     written |= _text_format(asked.get("response_format") or {}, left_out)
     off = written.get("thinking", {}).get("type") == "disabled"
-    if options.encrypted_reasoning and not off and is_thinking_model(model, endpoint_thinks=True):
+    if options.encrypted_reasoning and not off and known.is_known and known.thinks:
         written["include"] = [ENCRYPTED]
     return written
 
@@ -169,13 +171,10 @@ def _tool(tool: Mapping[str, Any], place: str, left_out: list[str]) -> dict[str,
             raise unsupported(f"tools of type {kind!r}", f"{place}.type")
 
 
-def _thinking(asked: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
+def _thinking(asked: Mapping[str, Any], known: ArkModel, left_out: list[str]) -> dict[str, Any]:
     wanted = _those(asked, _THINKING)
-    left_out += write_thinking(wanted)
-    written: dict[str, Any] = {}
-    if "thinking" in wanted:
-        note_others(wanted["thinking"], ("type",), "thinking", left_out)
-        written["thinking"] = {"type": wanted["thinking"]["type"]}
+    left_out += write_thinking(wanted, known)
+    written = _those(wanted, ("thinking",))
     if "reasoning_effort" in wanted:
         written["reasoning"] = {"effort": wanted["reasoning_effort"]}
     return written

@@ -18,7 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -119,6 +119,15 @@ class Adapter(Protocol):
 
     def open(self, chat: ChatRequest, target: Target) -> Exchange:
         """Begin an attempt. Raises: BadRequest if the request has what this door can't do."""
+        ...
+
+
+@runtime_checkable
+class Adviser(Protocol):
+    """What an adapter may have beside: words for the operator about how a provider is configured."""
+
+    def advise(self, base_url: str) -> Sequence[str]:
+        """Told at start and by `paifang check`, behind the provider's name; empty: all is well."""
         ...
 
 

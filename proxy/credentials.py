@@ -54,3 +54,9 @@ def access_key_of(section: ProviderConfig) -> AccessKey | None:
         project=section.project,
         control_url=section.control_url or f"https://ark.{section.region}.volcengineapi.com",
     )
+
+
+def missing_key(section: ProviderConfig) -> str:
+    """The key of a provider's section that is empty, where it has no credential."""
+    written = section.model_fields_set
+    return "access_key" if "access_key" in written and "api_key" not in written else "api_key"

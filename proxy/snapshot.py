@@ -9,11 +9,11 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from proxy.adapter import Adapter
+from proxy.adapter import Adapter, Adviser
 from proxy.chain import Chain
 from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
 from proxy.context import Limits, RateLimit, Target, Timeouts
-from proxy.credentials import AccessKey, access_key_of
+from proxy.credentials import AccessKey, access_key_of, missing_key
 from proxy.errors import ModelNotFound
 from proxy.money import FREE, Price, usd_to_nano
 from proxy.pricing import compile_price
@@ -277,9 +277,15 @@ def _notices(
     config: Config, providers: Mapping[str, Provider], models: Mapping[str, ModelEntry], chain: Chain
 ) -> list[str]:
     notices = [
-        f"provider {name} is off: its {_missing(config.providers[name])} is empty"
+        f"provider {name} is off: its {missing_key(config.providers[name])} is empty"
         for name, provider in providers.items()
         if not provider.active
+    ]
+    notices += [
+        f"provider {name}: {advice}"
+        for name, provider in providers.items()
+        if provider.active and isinstance(provider.adapter, Adviser)
+        for advice in provider.adapter.advise(provider.base_url)
     ]
     for name, entry in models.items():
         if entry.pool and all(providers[target.provider].adapter.simulated for target in entry.pool):
@@ -294,7 +300,3 @@ def _notices(
     if not chain.has("meter"):
         notices.append("no plugin of the chain meters, so nothing is debited: add metering")
     return notices
-
-
-def _missing(section: ProviderConfig) -> str:
-    return "api_key" if "api_key" in section.model_fields_set or "access_key" not in section.model_fields_set else "access_key"

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.ark import Ark, ArkOptions
+from adapters.ark_messages import ArkMessages
 from proxy import (
     BadRequest,
     Send,
@@ -85,7 +86,15 @@ def test_nulls_of_messages_and_tools_are_dropped_but_not_those_of_schemas() -> N
     [
         ({"enable_thinking": True}, {"thinking": {"type": "enabled"}}, []),
         ({"enable_thinking": False}, {"thinking": {"type": "disabled"}}, []),
-        ({"enable_thinking": False, "thinking": {"type": "auto"}}, {"thinking": {"type": "auto"}}, []),
+        ({"enable_thinking": False, "thinking": {"type": "enabled"}}, {"thinking": {"type": "enabled"}}, []),
+        ({"thinking": {"type": "auto"}}, {}, ["thinking"]),
+        ({"thinking": {"type": "enabled", "budget_tokens": 9}}, {"thinking": {"type": "enabled"}}, ["thinking.budget_tokens"]),
+        ({"reasoning_effort": "none"}, {"reasoning_effort": "none"}, []),
+        (
+            {"reasoning_effort": "max", "enable_thinking": True},
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "max"},
+            [],
+        ),
         ({"thinking": {"type": "adaptive"}}, {}, ["thinking"]),
         ({"reasoning_effort": "high"}, {"reasoning_effort": "high"}, []),
         ({"enable_thinking": False, "reasoning_effort": "low"}, {"thinking": {"type": "disabled"}}, ["reasoning_effort"]),
@@ -98,6 +107,76 @@ def test_nulls_of_messages_and_tools_are_dropped_but_not_those_of_schemas() -> N
 )
 def test_thinking(body: dict[str, Any], expected: dict[str, Any], dropped: list[str]) -> None:
     assert sent(body) == ({"max_completion_tokens": 1000, **expected}, dropped)
+
+
+ON, OFF, AUTO = ({"thinking": {"type": kind}} for kind in ("enabled", "disabled", "auto"))
+SEED_1_6 = "doubao-seed-1-6-250615"
+CHARACTER = "doubao-seed-character-251128"
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "expected", "dropped"),
+    [
+        (SEED_1_6, AUTO, AUTO, []),
+        (SEED_1_6, {"reasoning_effort": "minimal"}, OFF, []),
+        (SEED_1_6, {"reasoning_effort": "high"}, {}, ["reasoning_effort"]),
+        (SEED_1_6, {**ON, "reasoning_effort": "none"}, OFF, []),
+        (CHARACTER, {"enable_thinking": False, "reasoning_effort": "minimal"}, {}, []),
+        (CHARACTER, {"enable_thinking": True, "reasoning_effort": "low"}, {}, ["enable_thinking", "reasoning_effort"]),
+        (CHARACTER, ON, {}, ["thinking"]),
+        ("glm-5.3", OFF, {"reasoning_effort": "low"}, []),
+        ("glm-5.3", {"reasoning_effort": "none"}, {"reasoning_effort": "low"}, []),
+        ("glm-5.3", {"reasoning_effort": "high"}, {"reasoning_effort": "high"}, []),
+        ("glm-5-2-260617", {"reasoning_effort": "none"}, {"reasoning_effort": "none"}, []),
+        ("ep-1", AUTO, AUTO, []),
+    ],
+)
+def test_thinking_by_generation(model: str, body: dict[str, Any], expected: dict[str, Any], dropped: list[str]) -> None:
+    assert sent(body, model=model) == ({"max_completion_tokens": 1000, **expected}, dropped)
+
+
+def test_a_prompt_cache_key_becomes_arks_header() -> None:
+    for key, header in (("mine-1", {"x-prompt-cache-id": "mine-1"}), ("not\nmine", {}), ("x" * 129, {}), (7, {})):
+        opened = Ark().open(chat({"prompt_cache_key": key}), target(ArkOptions(), upstream_model=MODEL))
+        send = opened.next()
+        assert isinstance(send, Send) and send.headers == {"accept": "application/json", **header}
+        assert b"prompt_cache_key" not in send.body
+        assert list(opened.dropped) == ([] if header else ["prompt_cache_key"])
+
+
+def test_a_smart_router_gets_no_choice_of_tools() -> None:
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    body = {"tools": tools, "tool_choice": "required", "parallel_tool_calls": True, "temperature": 1}
+    out, dropped = sent(body, model="ep-1", smart_router=True)
+    assert out == {"tools": tools, "temperature": 1, "max_completion_tokens": 1000}
+    assert dropped == ["tool_choice"]
+
+
+def test_nulls_of_a_response_format_are_dropped_but_not_those_of_its_schema() -> None:
+    schema = {"enum": [None], "default": None}
+    wanted = {"type": "json_schema", "json_schema": {"name": "n", "strict": None, "schema": schema}}
+    assert sent({"response_format": wanted})[0]["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "n", "schema": schema},
+    }
+
+
+@pytest.mark.parametrize(
+    ("base_url", "words"),
+    [
+        ("https://ark.cn-beijing.volces.com/api/v3", 0),
+        ("https://ark.cn-beijing.volces.com/api/compatible", 0),
+        ("https://ark.cn-beijing.volces.com/api/coding/v3", 1),
+        ("https://ark.cn-beijing.volces.com/api/coding", 1),
+        ("https://ark.cn-beijing.volces.com/api/plan/v3", 1),
+        ("https://ark.cn-beijing.volces.com/api/plan", 1),
+        ("https://ark.ap-southeast.bytepluses.com/api/coding/v3", 1),
+    ],
+)
+def test_a_plans_entrance_is_warned_of(base_url: str, words: int) -> None:
+    for adapter in (Ark(), ArkMessages()):
+        advice = adapter.advise(base_url)
+        assert len(advice) == words and all("licensed for interactive tools" in one for one in advice)
 
 
 def test_fields_ark_does_not_know_are_dropped_and_named() -> None:

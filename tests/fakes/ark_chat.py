@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tests.fakes.answers import Answer, Speech, Token, asked_in_chat, compose, speak
-from tests.fakes.ark_checks import check_chat, required, stop_list, without_nulls
+from tests.fakes.ark_checks import check_chat, required, sealed, stop_list, without_nulls
 from tests.fakes.ark_door import ArkDoor, check_door
 from tests.fakes.ark_models import Model
 from tests.fakes.server import DONE, Event, Meter, Received, Reply, data_frame
@@ -58,11 +58,6 @@ def thinks(body: Mapping[str, Any], model: Model) -> bool:
 def call_id(request_id: str, choice: int, position: int) -> str:
     """call_ and 24 lower-case letters and digits."""
     return "call_" + hashlib.sha256(f"{request_id}/{choice}/{position}".encode()).hexdigest()[:24]
-
-
-def sealed(text: str) -> str:
-    """What stands for encrypted reasoning: opaque, and different for each text."""
-    return "enc:" + hashlib.sha256(text.encode()).hexdigest()
 
 
 def _arguments_after_space(answer: Answer) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,7 @@ def check_chat(body: Mapping[str, Any], model: Model, *, fast_tier: bool) -> Non
         for name in _NOT_WHILE_THINKING:
             if body.get(name):
                 raise invalid(name, f"{name} is not supported by this model.", code=_UNSUPPORTED)
-    _check_messages(body["messages"])
+    _check_messages(body["messages"], model)
     _check_tools(body)
     _check_format(body)
 
@@ -89,7 +90,12 @@ def _check_thinking(body: Mapping[str, Any], model: Model) -> None:
         raise invalid("reasoning_effort", "reasoning_effort needs thinking, which is disabled.")
 
 
-def _check_messages(messages: Any) -> None:
+def sealed(text: str) -> str:
+    """What stands for encrypted reasoning: opaque, and different for each text."""
+    return "enc:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_messages(messages: Any, model: Model) -> None:
     if not isinstance(messages, list):
         raise invalid("messages", "messages must be a list.")
     open_calls: set[str] = set()
@@ -112,6 +118,15 @@ def _check_messages(messages: Any) -> None:
         if role == "assistant" and not message.get("content") and not message.get("tool_calls"):
             raise invalid("messages.content", "An assistant message needs content or tool_calls.")
         _check_content(message.get("content", ""))
+        _check_reasoning(message, model)
+
+
+def _check_reasoning(message: Mapping[str, Any], model: Model) -> None:
+    reasoning, encrypted = message.get("reasoning_content", ""), message.get("encrypted_content")
+    if (reasoning or encrypted) and not model.takes_reasoning:
+        raise invalid("messages.reasoning_content", "This model takes no earlier reasoning.")
+    if encrypted is not None and encrypted != sealed(reasoning):
+        raise invalid("messages.encrypted_content", "Invalid signature in encrypted_content.")
 
 
 def _check_content(content: Any) -> None:

@@ -11,6 +11,8 @@ class Model:
     """Reasons unless told not to."""
     auto_thinks: bool = False
     """Accepts `thinking.type: auto`."""
+    takes_reasoning: bool = True
+    """Earlier reasoning may be sent back; the documents say to leave it out for others, and here those refuse it."""
     encrypts: bool = False
     """Its reasoning is a summary; the real chain goes along encrypted."""
     samples_freely: bool = False
@@ -34,10 +36,14 @@ MODELS = {
     "doubao-seed-2-0-lite-260428": Model(encrypts=True, max_output_tokens=131072),
     "doubao-seed-2-0-lite-260215": Model(max_output_tokens=131072),
     "doubao-seed-2-0-mini-260215": Model(max_output_tokens=131072),
+    "doubao-seed-2-0-code-preview-260215": Model(max_output_tokens=131072),
     "doubao-seed-1-8-251228": Model(retiring=True),
-    "doubao-seed-1-6-250615": Model(auto_thinks=True, retiring=True),
-    "doubao-seed-character-251128": Model(thinks=False, samples_freely=True, context_tokens=131072),
-    "doubao-1-5-pro-32k-250115": Model(thinks=False, samples_freely=True, retiring=True, responds=False),
+    "doubao-seed-code-preview-251028": Model(takes_reasoning=False, retiring=True),
+    "doubao-seed-1-6-250615": Model(auto_thinks=True, takes_reasoning=False, retiring=True),
+    "doubao-seed-character-251128": Model(thinks=False, samples_freely=True, takes_reasoning=False, context_tokens=131072),
+    "doubao-1-5-pro-32k-250115": Model(
+        thinks=False, samples_freely=True, takes_reasoning=False, retiring=True, responds=False
+    ),
     "doubao-seed-translation-250915": Model(
         thinks=False, chats=False, translates=True, context_tokens=4096, max_output_tokens=3072
     ),

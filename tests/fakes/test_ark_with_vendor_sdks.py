@@ -94,6 +94,17 @@ def test_summary_models_send_encrypted_reasoning(client: Any) -> None:
     assert answer.choices[0].message.encrypted_content == sealed.choices[0].delta.encrypted_content
 
 
+def test_reasoning_goes_back_untouched(client: Any) -> None:
+    said = client.chat.completions.create(model=SUMMARY, messages=HI).choices[0].message
+    told = {"role": "assistant", "content": said.content, "reasoning_content": said.reasoning_content}
+    history = [*HI, {**told, "encrypted_content": said.encrypted_content}, *HI]
+    assert client.chat.completions.create(model=SUMMARY, messages=history).choices
+    forged = [*HI, {**told, "encrypted_content": "enc:forged"}, *HI]
+    assert "Invalid signature" in status_error(client, model=SUMMARY, messages=forged).message
+    old = status_error(client, model="doubao-seed-code-preview-251028", messages=[*HI, told, *HI])
+    assert (old.status_code, old.param) == (400, "messages.reasoning_content")
+
+
 @pytest.mark.parametrize(
     "how",
     [
