@@ -67,7 +67,7 @@ async def test_names_labels_and_numbers(gateway: Served, fake_ark: FakeArk) -> N
     assert await gateway.metric("paifang_route_latency_seconds_count") == 4
     assert await gateway.metric("paifang_route_first_token_seconds_count", model="relayed") == 1
     assert await gateway.metric("paifang_tokens_total", route="relay", kind="output") == 6
-    assert await gateway.metric("paifang_route_up") == 6
+    assert await gateway.metric("paifang_route_up") == 7
     assert await gateway.metric("paifang_route_in_flight") == 0
     assert await gateway.metric("paifang_ledger_unsettled") == 0
     # promtool comes with Prometheus and is no part of Debian's base; where it is there, it has nothing to say.
