@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from proxy.testkit import Door
-from tests.adapters.doors import ark, ark_messages, ark_responses, coze, openai_chat, simulator
+from tests.adapters.doors import ark, ark_bots, ark_messages, ark_responses, coze, openai_chat, simulator
 
 DOORS: tuple[Door, ...] = (
     openai_chat.DOOR,
     ark.DOOR,
+    ark_bots.DOOR,
     ark_messages.DOOR,
     ark_responses.DOOR,
     coze.STREAMING,
