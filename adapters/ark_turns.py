@@ -52,8 +52,8 @@ def _message(message: Mapping[str, Any], place: str, model: ArkModel, left_out: 
     written["role"] = role
     written.pop("prefix", None)
     refusal = written.pop("refusal", None)
-    if refusal and not written.get("content"):
-        written["content"] = refusal
+    if refusal:
+        written["content"] = _with_refusal(written.get("content"), refusal)
     if role == "tool":
         written.setdefault("content", "")
     if isinstance(written.get("content"), list):
@@ -61,6 +61,14 @@ def _message(message: Mapping[str, Any], place: str, model: ArkModel, left_out: 
     if "tool_calls" in written:
         written["tool_calls"] = _calls(written["tool_calls"], f"{place}.tool_calls", left_out)
     return written
+
+
+def _with_refusal(content: Any, refusal: Any) -> Any:
+    """Ark has no place for what a model refused to say but its text."""
+    if not content:
+        return refusal
+    said = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    return [*said, {"type": "refusal", "refusal": refusal}]
 
 
 def _parts(parts: Sequence[Mapping[str, Any]], place: str, model: ArkModel, left_out: list[str]) -> list[Any]:

@@ -57,6 +57,8 @@ def test_a_refusal_is_said_as_text() -> None:
         [{"role": "assistant", "content": "no"}, {"role": "assistant", "content": [{"type": "text", "text": "no"}]}],
         [],
     )
+    [both], _ = written({"role": "assistant", "refusal": "no", "content": "a"})
+    assert both["content"] == [{"type": "text", "text": "a"}, {"type": "text", "text": "no"}]
 
 
 def test_a_result_that_says_nothing_is_an_empty_text() -> None:
