@@ -26,6 +26,7 @@ from adapters.ark_request import (
     write_tools,
 )
 from adapters.ark_turns import write_messages
+from adapters.embeddings import ark_embeddings
 from adapters.openai_answer import index_of
 from adapters.openai_chat import exchange, post
 from adapters.openai_request import REDIRECTING, refuse_unpriced, take_out
@@ -75,6 +76,10 @@ class Ark:
 
     def advise(self, base_url: str) -> Sequence[str]:
         return plan_advice(base_url)
+
+    def open_embeddings(self, chat: ChatRequest, target: Target) -> Exchange:
+        """Raises: BadRequest: the input is tokens."""
+        return ark_embeddings(chat, target, ark_error)
 
 
 def ark_send(

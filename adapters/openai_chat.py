@@ -7,7 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from adapters.embeddings import openai_embeddings
 from adapters.one_post import OnePost
+from adapters.openai_errors import openai_error
 from adapters.openai_request import openai_body
 from adapters.openai_stream import OPENAI, ChatReader, Dialect
 from proxy import ChatRequest, Exchange, Send, Target, dumps
@@ -49,6 +51,9 @@ class OpenAIChat:
         assert isinstance(options, OpenAIChatOptions)
         body, dropped = openai_body(chat, target, cap_field=options.cap_field, ask_for_usage=options.usage_in_stream)
         return exchange(post(options.path, body, stream=chat.stream), chat, dropped=dropped)
+
+    def open_embeddings(self, chat: ChatRequest, target: Target) -> Exchange:
+        return openai_embeddings(chat, target, openai_error)
 
 
 def post(path: str, body: Mapping[str, Any], *, stream: bool) -> Send:

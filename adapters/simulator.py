@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from adapters.openai_errors import Refusal, openai_error
 from adapters.openai_request import refuse_unpriced
 from adapters.simulator_answer import Speech, compose, fingerprint, input_tokens, last_text, tokens
+from adapters.simulator_embeddings import SimulatedEmbeddings
 from proxy import (
     DONE,
     ChatRequest,
@@ -125,6 +126,9 @@ class Simulator:
         refuse_unpriced(chat.body, target)
         assert isinstance(target.options, SimulatorOptions)
         return SimulatedExchange(chat, target, target.options)
+
+    def open_embeddings(self, chat: ChatRequest, target: Target) -> Exchange:
+        return SimulatedEmbeddings(chat)
 
 
 class SimulatedExchange(Exchange):

@@ -131,6 +131,23 @@ class Adviser(Protocol):
         ...
 
 
+@runtime_checkable
+class Embedder(Protocol):
+    """What an adapter has beside if its door makes embeddings."""
+
+    def open_embeddings(self, chat: ChatRequest, target: Target) -> Exchange:
+        """Begin an attempt at a request whose task is "embeddings": one Answer with a Finish, and Usage. Raises: as `open`."""
+        ...
+
+
+def open_exchange(adapter: Adapter, chat: ChatRequest, target: Target) -> Exchange:
+    """Begin an attempt at what the request's task is. Raises: BadRequest: it has what this door can't do."""
+    if chat.task == "chat":
+        return adapter.open(chat, target)
+    assert isinstance(adapter, Embedder), "a model's task is checked against its routes' adapters at load"
+    return adapter.open_embeddings(chat, target)
+
+
 def header(headers: Mapping[str, Any], *names: str) -> str:
     """The first of these headers that is there, else ""."""
     return next((str(headers[name]) for name in names if headers.get(name)), "")

@@ -9,7 +9,7 @@ from typing import get_args
 import structlog
 
 from proxy import planning, settlement
-from proxy.adapter import Done, Emit, Exchange, Send, Wait
+from proxy.adapter import Done, Emit, Exchange, Send, Wait, open_exchange
 from proxy.app import App
 from proxy.bound import cost_bound
 from proxy.chat import Answer, ChatEvent, ChatRequest, Part, Usage, Verbatim
@@ -111,7 +111,7 @@ class Attempts:
             await self._transform_request(story)
         chat, target = story.ctx.chat, story.target
         assert chat is not None and target is not None
-        exchange = story.ctx.snapshot.providers[target.provider].adapter.open(chat, target)
+        exchange = open_exchange(story.ctx.snapshot.providers[target.provider].adapter, chat, target)
         story.dropped = tuple(exchange.dropped)
         return exchange
 

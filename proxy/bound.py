@@ -107,7 +107,8 @@ def _surplus(chat: ChatRequest) -> _Surplus:
     tools = built_in_tools(chat)
     unseen = bool(tools) or any(chat.body[name] for name in STATE_FIELDS.intersection(chat.body))
     images = 0
-    for part in _parts(chat.body.get("messages")):
+    messages = chat.body.get("messages") if chat.task == "chat" else [{"content": chat.body["input"]}]
+    for part in _parts(messages):
         if _is_text(part):
             continue
         if _is_inline_image(part):

@@ -14,15 +14,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 
 
+Task = Literal["chat", "embeddings"]
+"""What is asked of a model, and what a model is for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """A checked Chat Completions request. Nobody changes `body` in place."""
+    """A checked Chat Completions request or, as its `task` says, an Embeddings request. Nobody changes `body` in place."""
 
+    task: Task = "chat"
     body: Mapping[str, Any]
     """OpenAI's request object, top-level nulls dropped."""
     body_bytes: int

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from proxy.adapter import Adapter, NoOptions
+from proxy.chat import Task
 from proxy.configsections import (
     AdminConfig,
     BudgetConfig,
@@ -174,6 +175,7 @@ class ModelConfig(Section):
         None, description="A model of the catalogue, for what is left out here: family, limits, price, the routes' models."
     )
     family: Name = Field(description="The family it belongs to, such as doubao; keys may be bound to families.")
+    task: Task = Field("chat", description="What it is for, and so the endpoint that serves it.")
     aliases: tuple[Name, ...] = Field((), description="Other names that clients may ask for.")
     context_tokens: Count | None = Field(None, description="Tokens that input and output may have together.")
     max_output_tokens: Count = Field(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from proxy.adapter import Embedder
 from proxy.catalogue import CataloguePrice, catalogue
 from proxy.config import ACCESS_KEYS, BUILT_IN_PLUGINS, PluginLoadError, Sections
 from proxy.configtypes import did_you_mean
@@ -60,6 +61,10 @@ class _Node:
         if isinstance(self.value, dict):
             return any(inner.says_something for _, inner in self.members())
         return self.value not in (None, "", [])
+
+
+def _task(model: _Node) -> str:
+    return model["task"].text or "chat"
 
 
 def cross_check(data: Any, document: Document, sections: Sections, plugins: Sequence[str] | None) -> list[Problem]:
@@ -130,6 +135,8 @@ class _Checks:
                 if fallback.text == name:
                     self._complain(fallback, "a model can't be its own fallback: remove it")
                 self._known(fallback, self._models, "models")
+                if fallback.text in self._models and _task(self._models[fallback.text]) != _task(model):
+                    self._complain(fallback, f"{fallback.text} is for {_task(self._models[fallback.text])}, this model is not")
             for alias in model["aliases"].entries():
                 if alias.text in self._models:
                     self._complain(alias, f'"{alias.text}" is the name of a model: an alias must be another name')
@@ -148,6 +155,7 @@ class _Checks:
         names: set[str] = set()
         for route in model["routes"].entries():
             self._known(route["provider"], (name for name, _ in self._root["providers"].members()), "providers")
+            self._task(model, route["provider"])
             name = route["name"].text or route["provider"].text
             if name and name in names:
                 place = route["name"] if route["name"].text else route
@@ -155,7 +163,13 @@ class _Checks:
             names.add(name)
             self._project(route)
             if isinstance(route["cost"].value, dict):
-                self._price(route["cost"])
+                self._price(route["cost"], embeds=_task(model) == "embeddings")
+
+    def _task(self, model: _Node, provider: _Node) -> None:
+        named = self._root["providers"][provider.text]["adapter"].text
+        adapter = self._sections.adapter(named) if named else None
+        if _task(model) == "embeddings" and adapter is not None and not isinstance(adapter, Embedder):
+            self._complain(provider, f"the adapter {named} of this provider has no embeddings: name another provider")
 
     def _project(self, route: _Node) -> None:
         name, called = route["provider"].text, route["model"]
@@ -168,7 +182,7 @@ class _Checks:
     def _debit(self, model: _Node) -> None:
         free = is_free(model["free"].value)
         if isinstance(model["price"].value, dict):
-            self._price(model["price"])
+            self._price(model["price"], embeds=_task(model) == "embeddings")
             if free:
                 self._complain(model["price"], 'the model is free and has a price: remove "free: true" or the price')
         elif isinstance(model["price"].value, CataloguePrice):
@@ -187,13 +201,13 @@ class _Checks:
     def _currencies(self) -> list[str]:
         return ["USD", *(name for name, _ in self._root["exchange_rates"].members())]
 
-    def _price(self, price: _Node) -> None:
+    def _price(self, price: _Node, *, embeds: bool) -> None:
         rates = [price[side] for side in ("input", "output") if price[side].value is not None]
         if price["tiers"].says_something:
             for rate in rates:
                 self._complain(rate, "the price has tiers: write the rate into them, or remove the tiers")
             self._tiers(price["tiers"])
-        elif len(rates) < 2:
+        elif len(rates) < 2 and not (embeds and price["input"].value is not None):
             self._complain(price, "expected both input and output, or tiers", at_key=True)
         currency = price["currency"].text
         if len(currency) == 3 and currency.isupper() and currency not in self._currencies():

@@ -14,14 +14,13 @@ import orjson
 from multidict import CIMultiDict
 
 from proxy import planning
-from proxy.adapter import Send
+from proxy.adapter import Send, open_exchange
 from proxy.app import App
 from proxy.bound import cost_bound
 from proxy.chat import ChatRequest
 from proxy.context import Principal, RequestContext, Target
-from proxy.endpoints import chat as chat_endpoint
+from proxy.endpoints.tasks import question
 from proxy.errors import GatewayError, NotFound
-from proxy.jsontext import dumps
 from proxy.money import Price, nano_to_usd
 from proxy.pipeline import Pipeline
 from proxy.secret import Secret
@@ -29,7 +28,6 @@ from proxy.snapshot import ModelEntry, Snapshot
 from proxy.storage.keys import KeyRecord
 from proxy.upstream import AiohttpTransport
 
-QUESTION: Mapping[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 MASK = Secret("*****")
 
 
@@ -75,8 +73,8 @@ class Explainer:
             ctx = replace(ctx, principal=self._principal(record, ctx))
             _step(answer, ctx, stage, "authenticate", _scope(ctx.principal, record))
             stage = "request"
-            chat = chat_endpoint.parse(dumps({**(body or QUESTION), "model": model}))
             entry = snapshot.model(model)
+            chat = question(entry.task, {**(body or {}), "model": model})
             answer.model = entry.name
             answer.resting = _resting(snapshot, entry)
             alias = f"the alias {model} of " if model != entry.name else ""
@@ -108,7 +106,7 @@ class Explainer:
         await ctx.snapshot.chain.every("authorize", ctx)
         provider = ctx.snapshot.providers[target.provider]
         credential = MASK if provider.credential or provider.access else provider.credential
-        step = provider.adapter.open(await planning.transformed(ctx, chat), target).next()
+        step = open_exchange(provider.adapter, await planning.transformed(ctx, chat), target).next()
         if not isinstance(step, Send):
             return None
         return {

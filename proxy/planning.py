@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from proxy.chat import ChatRequest
+from proxy.chat import ChatRequest, Task
 from proxy.context import RequestContext, Target, advance
 from proxy.endpoints.chat import check_cap
-from proxy.errors import Forbidden, NoRoute, PluginFault
+from proxy.errors import BadRequest, Forbidden, NoRoute, PluginFault
 from proxy.jsontext import dumps
 from proxy.snapshot import ModelEntry
 
@@ -20,6 +20,8 @@ async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry, turn:
     Raises: BadRequest, NoRoute, and whatever `authorize` raises.
     """
     advance(ctx, chat=chat, model=entry, turn=turn)
+    if chat.task != entry.task:
+        raise BadRequest(f"The model {chat.model!r} is for {entry.task}: ask at {ENDPOINTS[entry.task]}.", param="model")
     await ctx.snapshot.chain.every("authorize", ctx)
     check_cap(chat, entry.max_output_tokens)
     candidates = []
@@ -54,6 +56,9 @@ async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
     if type(changed.n) is not int or changed.n < 1:
         raise PluginFault("A plugin's `transform_request` answered with an `n` that is no number of choices.")
     return changed
+
+
+ENDPOINTS: Mapping[Task, str] = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}
 
 
 @lru_cache(maxsize=4096)

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from typing import Any
 
-from proxy.adapter import Emit, Send, Wait
+from proxy.adapter import Emit, Send, Wait, open_exchange
 from proxy.chat import ChatRequest
 from proxy.context import Target
-from proxy.endpoints.chat import parse
+from proxy.endpoints.tasks import question
 from proxy.errors import GatewayError, UpstreamBusy, UpstreamError
-from proxy.jsontext import dumps
 from proxy.snapshot import Provider, Snapshot
 from proxy.upstream import AiohttpTransport
 
@@ -54,13 +53,14 @@ async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTrans
         return Probe(provider=provider.name, result="skipped", message="it has no credential")
     if provider.adapter.simulated:
         return Probe(provider=provider.name, result="skipped", message="it makes its answers up, offline")
-    pools = (entry.pool for entry in snapshot.models.values())
-    target = next((target for pool in pools for target in pool if target.provider == provider.name), None)
-    if target is None:
+    routes = ((entry.task, target) for entry in snapshot.models.values() for target in entry.pool)
+    found = next((route for route in routes if route[1].provider == provider.name), None)
+    if found is None:
         return Probe(provider=provider.name, result="skipped", message="no enabled route uses it")
-    question = {"model": target.model, "messages": [{"role": "user", "content": "Hi"}], "max_completion_tokens": 1}
+    task, target = found
+    body = {"model": target.model, "max_completion_tokens": 1} if task == "chat" else {"model": target.model}
     try:
-        await _ask(provider, replace(target, output_cap=1), parse(dumps(question)), transport)
+        await _ask(provider, replace(target, output_cap=1), question(task, body), transport)
     except UpstreamBusy as error:
         message = f"it answers, and is busy now: {error.message}"
         return Probe(provider=provider.name, result="ok", message=message, code=error.code, upstream=error.upstream)
@@ -73,7 +73,7 @@ async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTrans
 
 async def _ask(provider: Provider, target: Target, chat: ChatRequest, transport: AiohttpTransport) -> None:
     """Raises: UpstreamError, BadRequest."""
-    exchange = provider.adapter.open(chat, target)
+    exchange = open_exchange(provider.adapter, chat, target)
     deadline_s = asyncio.get_running_loop().time() + LONGEST_S
     while True:
         match exchange.next():

@@ -11,6 +11,7 @@ from typing import Any
 
 from proxy.adapter import Adapter, Adviser
 from proxy.chain import Chain
+from proxy.chat import Task
 from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
 from proxy.context import Limits, RateLimit, Target, Timeouts
 from proxy.credentials import AccessKey, access_key_of, missing_key
@@ -41,6 +42,7 @@ class ModelEntry:
     """A model that clients ask for."""
 
     name: str
+    task: Task
     family: str
     aliases: tuple[str, ...]
     pool: tuple[Target, ...]
@@ -164,6 +166,7 @@ def _model(
             pool.append(_target(name, section, route, label, price, config, provider, provider_section))
     return ModelEntry(
         name=name,
+        task=section.task,
         family=section.family,
         aliases=tuple(section.aliases),
         pool=tuple(pool),

@@ -107,9 +107,11 @@ class Story:
 
     def evidence(self) -> Usage | None:
         """Reported usage, else an estimate of what was received, else None: nothing was served."""
-        if self.usage is None and self.tally.output_tokens and self.ctx.chat is not None:
-            return self.tally.usage(self.ctx.chat)
-        return self.usage
+        chat = self.ctx.chat
+        if self.usage is not None or chat is None:
+            return self.usage
+        served = self.tally.output_tokens or (chat.task == "embeddings" and self.tally.finished)
+        return self.tally.usage(chat) if served else None
 
     def elapsed_ns(self) -> int:
         return self.clock.monotonic_ns() - self.started_ns

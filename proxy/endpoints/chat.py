@@ -10,6 +10,10 @@ from proxy.chat import ChatRequest
 from proxy.errors import BadRequest
 from proxy.jsontext import JsonError, loads
 
+Check = Callable[[str, Any], None]
+"""Told (name, value). Raises: BadRequest."""
+Checks = Mapping[str, Check]
+
 MAX_N = 128
 MAX_TOKENS = 2**31 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -24,20 +28,7 @@ def parse(raw: bytes) -> ChatRequest:
 
     Raises: BadRequest (invalid_json, or invalid_value with `param`).
     """
-    try:
-        body = loads(raw)
-    except JsonError as error:
-        raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
-    if not isinstance(body, dict):
-        raise BadRequest(f"The body must be a JSON object, not {_kind(body)}.", code="invalid_json")
-    # Some SDKs write every unset parameter as null; OpenAI reads null as absent.
-    body = {name: value for name, value in body.items() if value is not None}
-    for required in ("model", "messages"):
-        if required not in body:
-            raise BadRequest(f"{required!r} is missing.", param=required)
-    for name, check in _CHECKS.items():
-        if name in body:
-            check(name, body[name])
+    body = read_body(raw, ("model", "messages"), _CHECKS)
     options = body.get("stream_options", {})
     caps = [body[name] for name in ("max_tokens", "max_completion_tokens") if name in body]
     return ChatRequest(
@@ -49,6 +40,25 @@ def parse(raw: bytes) -> ChatRequest:
         n=body.get("n", 1),
         max_output_tokens=min(caps) if caps else None,
     )
+
+
+def read_body(raw: bytes, required: tuple[str, ...], checks: Checks) -> dict[str, Any]:
+    """The object that a request's JSON is, without nulls, its members checked. Raises: BadRequest."""
+    try:
+        body = loads(raw)
+    except JsonError as error:
+        raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
+    if not isinstance(body, dict):
+        raise BadRequest(f"The body must be a JSON object, not {_kind(body)}.", code="invalid_json")
+    # Some SDKs write every unset parameter as null; OpenAI reads null as absent.
+    body = {name: value for name, value in body.items() if value is not None}
+    for name in required:
+        if name not in body:
+            raise BadRequest(f"{name!r} is missing.", param=name)
+    for name, check in checks.items():
+        if name in body:
+            check(name, body[name])
+    return body
 
 
 def check_cap(chat: ChatRequest, limit: int) -> None:
@@ -66,14 +76,14 @@ def _kind(value: object) -> str:
     return names.get(type(value), "an object")
 
 
-def _wrong(name: str, value: object, expected: str) -> BadRequest:
+def wrong(name: str, value: object, expected: str) -> BadRequest:
     shown = repr(value)[:64] if isinstance(value, (int, float, str)) else _kind(value)
     return BadRequest(f"{name!r} must be {expected}, not {shown}.", param=name)
 
 
 def _text(name: str, value: object) -> None:
     if not isinstance(value, str) or not value:
-        raise _wrong(name, value, "a non-empty string")
+        raise wrong(name, value, "a non-empty string")
     if len(value) > 512 or _CONTROL.search(value):
         raise BadRequest(f"{name!r} must be at most 512 characters, without control characters.", param=name)
 
@@ -81,28 +91,28 @@ def _text(name: str, value: object) -> None:
 def _number(low: float, high: float) -> Callable[[str, object], None]:
     def check(name: str, value: object) -> None:
         if type(value) not in (int, float) or not low <= value <= high:  # type: ignore[operator]
-            raise _wrong(name, value, f"a number from {low:g} to {high:g}")
+            raise wrong(name, value, f"a number from {low:g} to {high:g}")
 
     return check
 
 
-def _integer(low: int, high: int) -> Callable[[str, object], None]:
+def integer(low: int, high: int) -> Callable[[str, object], None]:
     def check(name: str, value: object) -> None:
         if type(value) is not int or not low <= value <= high:
-            raise _wrong(name, value, f"an integer from {low} to {high}")
+            raise wrong(name, value, f"an integer from {low} to {high}")
 
     return check
 
 
 def _boolean(name: str, value: object) -> None:
     if type(value) is not bool:
-        raise _wrong(name, value, "true or false")
+        raise wrong(name, value, "true or false")
 
 
-def _one_of(*choices: str) -> Callable[[str, object], None]:
+def one_of(*choices: str) -> Callable[[str, object], None]:
     def check(name: str, value: object) -> None:
         if value not in choices or not isinstance(value, str):
-            raise _wrong(name, value, "one of " + ", ".join(choices))
+            raise wrong(name, value, "one of " + ", ".join(choices))
 
     return check
 
@@ -112,24 +122,24 @@ def _typed(*types: str) -> Callable[[str, object], None]:
 
     def check(name: str, value: object) -> None:
         if not isinstance(value, dict):
-            raise _wrong(name, value, "an object")
-        _one_of(*types)(f"{name}.type", value.get("type"))
+            raise wrong(name, value, "an object")
+        one_of(*types)(f"{name}.type", value.get("type"))
 
     return check
 
 
 def _messages(name: str, value: object) -> None:
     if not isinstance(value, list) or not value:
-        raise _wrong(name, value, "an array of at least one message")
+        raise wrong(name, value, "an array of at least one message")
     for index, message in enumerate(value):
         place = f"messages[{index}]"
         if not isinstance(message, dict):
-            raise _wrong(place, message, "an object")
+            raise wrong(place, message, "an object")
         if message.get("role") not in _ROLES:
-            raise _wrong(f"{place}.role", message.get("role"), "one of " + ", ".join(_ROLES))
+            raise wrong(f"{place}.role", message.get("role"), "one of " + ", ".join(_ROLES))
         content = message.get("content")
         if content is not None and not isinstance(content, (str, list)):
-            raise _wrong(f"{place}.content", content, "a string or an array of parts")
+            raise wrong(f"{place}.content", content, "a string or an array of parts")
         if isinstance(content, list):
             _parts(place, content)
         if content is None and message["role"] in ("system", "developer", "user"):
@@ -140,66 +150,68 @@ def _messages(name: str, value: object) -> None:
 def _parts(place: str, parts: list[Any]) -> None:
     for index, part in enumerate(parts):
         if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise _wrong(f"{place}.content[{index}]", part, "an object with a type")
+            raise wrong(f"{place}.content[{index}]", part, "an object with a type")
         if part["type"] == "text" and not isinstance(part.get("text"), str):
-            raise _wrong(f"{place}.content[{index}].text", part.get("text"), "a string")
+            raise wrong(f"{place}.content[{index}].text", part.get("text"), "a string")
 
 
 def _tool_calls(place: str, calls: object) -> None:
     if calls is None:
         return
     if not isinstance(calls, list):
-        raise _wrong(f"{place}.tool_calls", calls, "an array")
+        raise wrong(f"{place}.tool_calls", calls, "an array")
     for index, call in enumerate(calls):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise _wrong(f"{place}.tool_calls[{index}]", call, "an object with function.name and function.arguments")
+            raise wrong(f"{place}.tool_calls[{index}]", call, "an object with function.name and function.arguments")
 
 
 def _tools(name: str, value: object) -> None:
     if not isinstance(value, list):
-        raise _wrong(name, value, "an array")
+        raise wrong(name, value, "an array")
     for index, tool in enumerate(value):
         place = f"tools[{index}]"
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
-            raise _wrong(place, tool, "an object with a type")
+            raise wrong(place, tool, "an object with a type")
         function = tool.get("function")
         if tool["type"] == "function" and not (
             isinstance(function, dict) and isinstance(function.get("name"), str) and function["name"]
         ):
-            raise _wrong(f"{place}.function", function, "an object with a name")
+            raise wrong(f"{place}.function", function, "an object with a name")
 
 
 def _tool_choice(name: str, value: object) -> None:
     if isinstance(value, str):
-        _one_of("none", "auto", "required")(name, value)
+        one_of("none", "auto", "required")(name, value)
     elif not isinstance(value, dict) or not isinstance(value.get("type"), str):
-        raise _wrong(name, value, "none, auto, required, or an object that names a function")
+        raise wrong(name, value, "none, auto, required, or an object that names a function")
 
 
 def _stop(name: str, value: object) -> None:
     stops = [value] if isinstance(value, str) else value
     if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
-        raise _wrong(name, value, "a string or an array of strings")
+        raise wrong(name, value, "a string or an array of strings")
 
 
 def _stream_options(name: str, value: object) -> None:
     if not isinstance(value, dict):
-        raise _wrong(name, value, "an object")
+        raise wrong(name, value, "an object")
     if value.get("include_usage") is not None:
         _boolean(f"{name}.include_usage", value["include_usage"])
 
 
-_CHECKS: Mapping[str, Callable[[str, Any], None]] = {
+TEXT: Check = _text
+
+_CHECKS: Checks = {
     "model": _text,
     "messages": _messages,
     "temperature": _number(0, 2),
     "top_p": _number(0, 1),
     "frequency_penalty": _number(-2, 2),
     "presence_penalty": _number(-2, 2),
-    "max_tokens": _integer(1, MAX_TOKENS),
-    "max_completion_tokens": _integer(1, MAX_TOKENS),
-    "n": _integer(1, MAX_N),
+    "max_tokens": integer(1, MAX_TOKENS),
+    "max_completion_tokens": integer(1, MAX_TOKENS),
+    "n": integer(1, MAX_N),
     "stream": _boolean,
     "stream_options": _stream_options,
     "stop": _stop,
@@ -210,5 +222,5 @@ _CHECKS: Mapping[str, Callable[[str, Any], None]] = {
     "user": _text,
     "enable_thinking": _boolean,
     "thinking": _typed(*_THINKING),
-    "reasoning_effort": _one_of(*_EFFORTS),
+    "reasoning_effort": one_of(*_EFFORTS),
 }

@@ -14,6 +14,7 @@ from proxy.app import App
 from proxy.chat import ChatRequest
 from proxy.context import Principal, RequestContext
 from proxy.endpoints import chat as chat_endpoint
+from proxy.endpoints import embeddings as embeddings_endpoint
 from proxy.endpoints import models as models_endpoint
 from proxy.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeout, Unauthenticated, UnsupportedMediaType
 from proxy.jsontext import dumps
@@ -41,6 +42,7 @@ class PublicEndpoints:
     def routes(self) -> list[Route]:
         return [
             Route("POST", "/v1/chat/completions", self.chat, direct=True),
+            Route("POST", "/v1/embeddings", self.embeddings, direct=True),
             Route("GET", "/v1/models", self.models),
             Route("GET", "/v1/models/{id:.+}", self.model),
             Route("GET", "/healthz", self.healthz),
@@ -48,13 +50,21 @@ class PublicEndpoints:
         ]
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        ctx = self._context(request, "/v1/chat/completions")
+        return await self._answer(request, "/v1/chat/completions", chat_endpoint.parse)
+
+    async def embeddings(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, "/v1/embeddings", embeddings_endpoint.parse)
+
+    async def _answer(
+        self, request: web.Request, endpoint: str, parse: Callable[[bytes], ChatRequest]
+    ) -> web.StreamResponse:
+        ctx = self._context(request, endpoint)
 
         async def read() -> ChatRequest:
             raw = await read_json(request, ctx.snapshot.config.server.max_body_bytes)
             if len(raw) > PARSE_ON_LOOP_BYTES:
-                return await asyncio.to_thread(chat_endpoint.parse, raw)
-            return chat_endpoint.parse(raw)
+                return await asyncio.to_thread(parse, raw)
+            return parse(raw)
 
         def reply_to(chat: ChatRequest | None) -> Reply:
             name, created = f"chatcmpl-{ctx.request_id[4:]}", ctx.received_ns // 1_000_000_000

@@ -16,6 +16,7 @@ from tests.fakes.answers import Answer
 from tests.fakes.ark_bots import ArkBots
 from tests.fakes.ark_chat import ArkChat
 from tests.fakes.ark_door import ArkDoor
+from tests.fakes.ark_embeddings import ArkEmbeddings, ArkMultimodalEmbeddings
 from tests.fakes.ark_messages import ArkCountTokens, ArkMessages
 from tests.fakes.ark_models import MODELS, Model
 from tests.fakes.ark_responses import ArkResponses
@@ -65,6 +66,8 @@ class FakeArk(FakeServer):
             ("POST", "/api/v3/chat/completions"): ArkChat(self),
             ("POST", "/api/v3/responses"): ArkResponses(self),
             ("POST", "/api/v3/bots/chat/completions"): ArkBots(self),
+            ("POST", "/api/v3/embeddings"): ArkEmbeddings(self),
+            ("POST", "/api/v3/embeddings/multimodal"): ArkMultimodalEmbeddings(self),
             ("GET", "/api/v3/models"): ArkModels(self),
             ("POST", messages): ArkMessages(self),
             ("POST", f"{messages}/count_tokens"): ArkCountTokens(self),

@@ -26,6 +26,8 @@ class Model:
     """Has the Responses door."""
     translates: bool = False
     """Reads one text with translation_options, and nothing else."""
+    embeds: str = ""
+    """Makes vectors of "texts" or of "parts"."""
     context_tokens: int = 262144
     max_output_tokens: int = 32768
 
@@ -47,6 +49,8 @@ MODELS = {
     "doubao-seed-translation-250915": Model(
         thinks=False, chats=False, translates=True, context_tokens=4096, max_output_tokens=3072
     ),
+    "doubao-embedding": Model(thinks=False, chats=False, responds=False, embeds="texts", context_tokens=4096),
+    "doubao-embedding-vision-251215": Model(thinks=False, chats=False, responds=False, embeds="parts", context_tokens=131072),
     "deepseek-v4-pro-ga-260813": Model(samples_freely=True, usage_always=True, context_tokens=1048576),
     "glm-5-2-260617": Model(usage_always=True, context_tokens=1048576),
 }

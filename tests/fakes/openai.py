@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.fakes.answers import Answer, Speech, asked_in_chat, compose, speak
 from tests.fakes.ark_checks import without_nulls
+from tests.fakes.ark_embeddings import vector
 from tests.fakes.faults import Refusal
 from tests.fakes.server import DONE, Event, FakeServer, Meter, Received, Reply, data_frame
 
@@ -30,6 +31,7 @@ class FakeOpenAI(FakeServer):
         self.cached_tokens = 0
         self.doors = {
             ("POST", "/v1/chat/completions"): OpenAIChat(self),
+            ("POST", "/v1/embeddings"): OpenAIEmbeddings(self),
             ("GET", "/v1/models"): OpenAIModels(self),
         }
 
@@ -67,6 +69,20 @@ class OpenAIModels(OpenAIDoor):
     def answer(self, received: Received) -> Reply:
         entry = {"id": "doubao-seed", "object": "model", "created": 1766000000, "owned_by": "aggregator"}
         return Reply(body={"object": "list", "data": [entry]})
+
+
+class OpenAIEmbeddings(OpenAIDoor):
+    """Takes tokens as well as texts."""
+
+    def answer(self, received: Received) -> Reply:
+        body = without_nulls(received.body or {})
+        given = body["input"]
+        inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
+        data = [{"object": "embedding", "index": at, "embedding": vector(str(one), body)} for at, one in enumerate(inputs)]
+        tokens = sum(len(one.split()) if isinstance(one, str) else len(one) for one in inputs)
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        meter = Meter(model=body["model"], prompt=tokens)
+        return Reply(body={"object": "list", "data": data, "model": body["model"], "usage": usage}, meter=meter)
 
 
 class OpenAIChat(OpenAIDoor):

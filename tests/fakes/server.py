@@ -53,7 +53,7 @@ class Bill(NamedTuple):
     model: str
     prompt: int
     completion: int
-    cached: int
+    cached: int = 0
 
 
 @dataclass(kw_only=True)
@@ -62,7 +62,7 @@ class Meter:
 
     model: str
     prompt: int
-    cached: int
+    cached: int = 0
     completion: int = 0
 
 

@@ -1,0 +1,21 @@
+"""The request that each task's endpoint takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from proxy.chat import ChatRequest, Task
+from proxy.endpoints import chat, embeddings
+from proxy.jsontext import dumps
+
+SMALLEST: Mapping[Task, Mapping[str, Any]] = {
+    "chat": {"messages": [{"role": "user", "content": "Hello"}]},
+    "embeddings": {"input": "Hello"},
+}
+
+
+def question(task: Task, body: Mapping[str, Any]) -> ChatRequest:
+    """A request with these members, the smallest there is where they don't say what to answer. Raises: BadRequest."""
+    parse = chat.parse if task == "chat" else embeddings.parse
+    return parse(dumps({**SMALLEST[task], **body}))
