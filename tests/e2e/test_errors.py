@@ -264,7 +264,7 @@ async def test_shutting_down(gateway: Served) -> None:
 
 
 async def test_paths_and_methods(gateway: Served) -> None:
-    for path in ("/", "/v1", "/v1/embeddings", "/v1/chat/completions/", "/v2/chat/completions"):
+    for path in ("/", "/v1", "/v1/completions", "/v1/chat/completions/", "/v2/chat/completions"):
         check(await gateway.ask("POST", path, json={}), 404, INVALID, "not_found")
     wrong = await gateway.ask("GET", "/v1/chat/completions")
     check(wrong, 405, INVALID, "method_not_allowed")

@@ -10,6 +10,7 @@ from tests.plugins.targets import TARGET, context, target
 def model(name: str, family: str) -> ModelEntry:
     return ModelEntry(
         name=name,
+        task="chat",
         family=family,
         aliases=(),
         pool=(),
