@@ -1,7 +1,8 @@
 """Budgets and wallets: what a request may cost at most is held before it is sent.
 
 The hold stands in every window that has a limit: the gateway's, the key's, the key's for each family that may answer, and the
-key's wallet; in all of them or in none. At the end the family that answered is charged, the others are given back.
+key's wallet; in all of them or in none. At the end the family that answered is charged, the others are given back. A request
+without any limit is held all the same, so that what it may have cost is known after a crash.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class Budget:
 
     @hookimpl
     async def reserve(self, ctx: RequestContext, config: BudgetOptions) -> Reservation | Clamped | None:
-        """None: no limit stands over this request, or it costs nothing."""
+        """None: it costs nothing. Without a limit it is held in no window, so that a crash can't hide that it was sent."""
         chat, principal, targets = ctx.chat, ctx.principal, ctx.candidates
         assert chat is not None and principal is not None
         refuse_unpriced(chat, targets)
@@ -95,8 +96,6 @@ class Budget:
         if not most:
             return None
         windows = await self._windows(ctx, principal)
-        if not windows:
-            return None
         model = ctx.model
         user = chat.body.get("user")
         reservation = await self._ledger.reserve(

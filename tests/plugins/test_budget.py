@@ -107,10 +107,15 @@ async def test_a_wallet_that_cannot_cover_it_refuses(budget: Budget, store: Stor
     assert await budget.reserve(asking(key(wallet="team-a")), REJECT) is not None
 
 
-async def test_without_a_limit_or_a_price_nothing_is_held(budget: Budget, store: Store) -> None:
-    assert await budget.reserve(asking(key()), REJECT) is None
+async def test_what_costs_nothing_is_not_held(budget: Budget, store: Store) -> None:
     assert await budget.reserve(asking(key(daily=0), replace(ARK, price=FREE)), REJECT) is None
     assert store.reports.unsettled() == 0
+
+
+async def test_without_a_limit_it_is_held_for_a_crash_to_find(budget: Budget, store: Store) -> None:
+    held = await budget.reserve(asking(key()), REJECT)
+    assert held is not None and held.amount_nanousd == BOUND
+    assert store.reports.unsettled() == 1
 
 
 async def test_fallbacks_of_other_families_are_held_for_and_given_back(budget: Budget, store: Store) -> None:
