@@ -87,7 +87,7 @@ class MessageReader:
         if not self._begun or not (self._finished or self._stopped):
             raise StreamTruncated("The provider's stream broke off in the middle of its answer.")
         self.done = True
-        return [*self._finish(None), *self._usage.events()]
+        return [*self._finish(None), *self._usage_events()]
 
     def whole(self, values: dict[str, Any]) -> Sequence[ChatEvent]:
         content = values.get("content")
@@ -100,7 +100,15 @@ class MessageReader:
         usage = object_of(values.get("usage"))
         self._usage.read_input(usage)
         self._usage.read_output(usage)
-        return [*events, *self._finish(values.get("stop_reason")), *self._usage.events()]
+        return [*events, *self._finish(values.get("stop_reason")), *self._usage_events()]
+
+    @property
+    def reported(self) -> Usage | None:
+        return self._usage.so_far()
+
+    def _usage_events(self) -> Sequence[ChatEvent]:
+        usage = self.reported
+        return () if usage is None else [usage]
 
     def _start_block(self, index: int, block: Mapping[str, Any]) -> Sequence[ChatEvent]:
         match block.get("type"):
@@ -203,10 +211,10 @@ class MessageUsage:
         if output is not None:
             self._output = max(output, self._output or 0)
 
-    def events(self) -> Sequence[ChatEvent]:
-        """The Usage, or nothing if the provider didn't say enough."""
+    def so_far(self) -> Usage | None:
+        """None if the provider didn't say enough."""
         if self._fresh is None or self._output is None:
-            return ()
+            return None
         prompt = self._fresh + self._read + self._written
         reported = {
             "prompt_tokens": prompt,
@@ -214,16 +222,14 @@ class MessageUsage:
             "total_tokens": prompt + self._output,
             "prompt_tokens_details": {"cached_tokens": self._read},
         }
-        return [
-            Usage(
-                input_tokens=prompt,
-                output_tokens=self._output,
-                cached_input_tokens=self._read,
-                cache_write_tokens=self._written,
-                service_tier=self._tier,
-                reported=reported,
-            )
-        ]
+        return Usage(
+            input_tokens=prompt,
+            output_tokens=self._output,
+            cached_input_tokens=self._read,
+            cache_write_tokens=self._written,
+            service_tier=self._tier,
+            reported=reported,
+        )
 
 
 def _started(message: Mapping[str, Any]) -> Started:

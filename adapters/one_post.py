@@ -29,6 +29,7 @@ from proxy import (
     StreamTruncated,
     UpstreamError,
     UpstreamProtocolError,
+    Usage,
     header,
 )
 
@@ -48,6 +49,11 @@ class AnswerReader(Protocol):
     @property
     def repeated(self) -> RepeatedChunk | None:
         """Knows chunks that need not be read, where the dialect's pass as they are."""
+
+    @property
+    def reported(self) -> Usage | None:
+        """What the provider has counted so far."""
+        ...
 
     def event(self, sse: SseEvent, values: dict[str, Any]) -> Sequence[ChatEvent]:
         """What one event of a stream comes to. values: its data. Raises: UpstreamProtocolError."""
@@ -86,6 +92,10 @@ class OnePost(Exchange):
         self._body = bytearray()
         self._framer = SseFramer()
         self._fault: UpstreamError | None = None
+
+    @property
+    def reported(self) -> Usage | None:
+        return self._reader.reported
 
     def next(self) -> Step:
         if self._fault is not None:

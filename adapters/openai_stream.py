@@ -185,14 +185,17 @@ class ChatReader:
         if usage is not None and (self._usage is None or _total(usage) >= _total(self._usage)):
             self._usage = usage
 
-    def _usage_events(self) -> Sequence[ChatEvent]:
+    @property
+    def reported(self) -> Usage | None:
         usage = self._usage
-        if usage is None:
-            return ()
         # A provider that doesn't say which tier it served is taken to have served the one asked for.
-        if self._asked_tier is not None and usage.service_tier is None:
-            usage = replace(usage, service_tier=self._asked_tier)
-        return [usage]
+        if usage is not None and self._asked_tier is not None and usage.service_tier is None:
+            return replace(usage, service_tier=self._asked_tier)
+        return usage
+
+    def _usage_events(self) -> Sequence[ChatEvent]:
+        usage = self.reported
+        return () if usage is None else [usage]
 
 
 def _plain_text(choice: dict[str, Any]) -> str | None:

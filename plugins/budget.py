@@ -48,12 +48,16 @@ class BudgetOptions(BaseModel):
     )
 
 
-class Clamped:
-    """A hold that covers the request only with a lower output cap."""
+class Held:
+    """A request's hold, which tells the ledger where the request went."""
 
-    def __init__(self, reservation: Reservation, output_cap: int) -> None:
-        """output_cap: tokens per choice, to be written upstream."""
+    __slots__ = ("_ctx", "_reservation", "amount_nanousd", "output_cap")
+
+    def __init__(self, reservation: Reservation, ctx: RequestContext, output_cap: int | None = None) -> None:
+        """output_cap: tokens per choice, to be written upstream where it covers no more than that."""
         self._reservation = reservation
+        self._ctx = ctx
+        self.amount_nanousd = reservation.amount_nanousd
         self.output_cap = output_cap
 
     def settle(self, charge: Charge) -> Posting:
@@ -63,7 +67,9 @@ class Clamped:
         return self._reservation.void()
 
     def dispatched(self) -> None:
-        self._reservation.dispatched()
+        target = self._ctx.target
+        assert target is not None
+        self._reservation.dispatched(route=target.label, provider=target.provider)
 
     def checkpoint(self, charge: Charge) -> None:
         self._reservation.checkpoint(charge)
@@ -87,7 +93,7 @@ class Budget:
         self._ledger, self._clock = app.ledger, app.clock
 
     @hookimpl
-    async def reserve(self, ctx: RequestContext, config: BudgetOptions) -> Reservation | Clamped | None:
+    async def reserve(self, ctx: RequestContext, config: BudgetOptions) -> Held | None:
         """None: it costs nothing. Without a limit it is held in no window, so that a crash can't hide that it was sent."""
         chat, principal, targets = ctx.chat, ctx.principal, ctx.candidates
         assert chat is not None and principal is not None
@@ -113,8 +119,8 @@ class Budget:
             ),
         )
         if reservation.amount_nanousd >= most:
-            return reservation
-        return Clamped(reservation, affordable_cap(chat, targets, reservation.amount_nanousd))
+            return Held(reservation, ctx)
+        return Held(reservation, ctx, affordable_cap(chat, targets, reservation.amount_nanousd))
 
     async def _windows(self, ctx: RequestContext, principal: Principal) -> list[Window]:
         """Every window with a limit that the request falls into, the widest first."""

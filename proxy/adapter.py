@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from proxy.chat import ChatEvent, ChatRequest
+from proxy.chat import ChatEvent, ChatRequest, Usage
 
 if TYPE_CHECKING:
     from proxy.context import Target
@@ -74,6 +74,11 @@ class Exchange(ABC):
 
     complete: bool = False
     """The answer is whole: what follows in the body is of no use, so its end need not be waited for."""
+
+    @property
+    def reported(self) -> Usage | None:
+        """What the provider has counted so far. It stands if the answer breaks off before its Usage event."""
+        return None
 
     @abstractmethod
     def next(self) -> Step:

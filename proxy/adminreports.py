@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from proxy.admincalls import Answer
-from proxy.ledgerquery import entries_body, entries_query
+from proxy.admincalls import Answer, body_of
+from proxy.keyforms import read_form
+from proxy.ledgerquery import (
+    ReconcileForm,
+    entries_body,
+    entries_query,
+    exposure_body,
+    exposure_query,
+    reconciled_body,
+)
 from proxy.spanquery import SECOND_NS
 from proxy.usagequery import requests_body, requests_query, usage_body, usage_query
 
@@ -29,6 +37,8 @@ class ReportEndpoints:
             ("GET", "usage/requests", self.requests),
             ("GET", "ledger/entries", self.entries),
             ("GET", "ledger/verify", self.verify),
+            ("GET", "ledger/exposure", self.exposure),
+            ("POST", "ledger/exposure/reconciliations", self.reconcile),
         ]
 
     async def usage(self, request: web.Request) -> Mapping[str, Any]:
@@ -48,6 +58,25 @@ class ReportEndpoints:
 
     async def verify(self, request: web.Request) -> Mapping[str, Any]:
         return {"problems": await self._gateway.store.reports.verify()}
+
+    async def exposure(self, request: web.Request) -> Mapping[str, Any]:
+        asked = await asyncio.to_thread(exposure_query, request.query, self._now_s())
+        exposures = self._gateway.store.exposures
+        return exposure_body(await exposures.open(asked.since_ns, asked.until_ns, asked.timezone, asked.provider))
+
+    async def reconcile(self, request: web.Request) -> Mapping[str, Any]:
+        form = read_form(ReconcileForm, await body_of(request))
+        asked = await asyncio.to_thread(form.query, self._now_s())
+        done = await self._gateway.store.exposures.reconcile(
+            asked.since_ns,
+            asked.until_ns,
+            form.provider,
+            form.billed_usd,
+            actor=form.actor,
+            reason=form.reason,
+            now_ns=self._gateway.app.clock.now_ns(),
+        )
+        return reconciled_body(done)
 
     def _now_s(self) -> int:
         return self._gateway.app.clock.now_ns() // SECOND_NS

@@ -8,7 +8,7 @@ from typing import get_args
 
 import structlog
 
-from proxy import planning, settlement
+from proxy import exposure, planning, settlement
 from proxy.adapter import Done, Emit, Exchange, Send, Wait, open_exchange
 from proxy.app import App
 from proxy.bound import cost_bound
@@ -67,6 +67,7 @@ class Attempts:
                 too_late = story.reply.response is not None or story.reply.deaf
                 if too_late or number == len(allowed) or not _another_may_answer(error):
                     raise
+                exposure.expose_failed(story, error)
                 # What this route said must not get into the next one's answer.
                 story.reply = reply_to(story.asked)
 
@@ -76,6 +77,7 @@ class Attempts:
         story.target = target
         advance(story.ctx, target=target)
         story.usage, story.tally, story.first_token_ns = None, Tally(), None
+        story.exchange, story.sends, story.upstream_status = None, 0, None
         outcome = "ok"
         try:
             await self._converse(story, await self._open(story), deadline_s)
@@ -113,6 +115,7 @@ class Attempts:
         assert chat is not None and target is not None
         exchange = open_exchange(story.ctx.snapshot.providers[target.provider].adapter, chat, target)
         story.dropped = tuple(exchange.dropped)
+        story.exchange = exchange
         return exchange
 
     async def _transform_request(self, story: Story) -> None:
@@ -137,7 +140,9 @@ class Attempts:
             match exchange.next():
                 case Send() as request:
                     await settlement.tell(story, "dispatched")
+                    story.sends, story.upstream_status = story.sends + 1, None
                     response = await story.waiting(self._transport.send(provider, target, request, deadline_s))
+                    story.upstream_status = response.status
                     try:
                         exchange.feed_head(response.status, response.headers)
                         while not exchange.complete and (data := await story.waiting(response.read())):

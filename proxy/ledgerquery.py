@@ -1,4 +1,4 @@
-"""GET /admin/v1/ledger/entries: the query's words → which entries; entries → JSON."""
+"""/admin/v1/ledger/entries and exposure: the query's words → which entries; entries → JSON."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, StrictStr
+
+from proxy.errors import BadRequest
 from proxy.jsontext import JsonError, loads
 from proxy.money import nano_to_usd
 from proxy.spanquery import SPAN, check_names, iso_ms, read_number, read_span
 from proxy.storage.entries import Entry, Wanted
+from proxy.storage.exposures import OpenExposure, Reconciled
+from proxy.walletforms import NanoUsd, Told
 
 PAGE = 1_000
 """The most entries in one answer."""
@@ -31,15 +36,88 @@ def entries_query(given: Mapping[str, str], now_s: int) -> EntriesQuery:
     Raises: BadRequest.
     """
     check_names(given, (*SPAN, "account", "kind", "limit", "after"))
-    since_ns, until_ns = read_span(given, now_s).ns
-    spanned = given.keys() & {"day", "month"}
-    wanted = Wanted(
-        since_ns=since_ns if spanned or "since" in given else Wanted().since_ns,
-        until_ns=until_ns if spanned or "until" in given else Wanted().until_ns,
-        account=given.get("account", ""),
-        kind=given.get("kind", ""),
-    )
+    since_ns, until_ns, _ = read_open_span(given, now_s)
+    account, kind = given.get("account", ""), given.get("kind", "")
+    wanted = Wanted(since_ns=since_ns, until_ns=until_ns, account=account, kind=kind)
     return EntriesQuery(wanted, read_number(given, "limit", PAGE, 1, PAGE), read_number(given, "after", 0, 0, 10**18 - 1))
+
+
+def read_open_span(given: Mapping[str, str], now_s: int) -> tuple[int, int, str]:
+    """(since_ns, until_ns, timezone), an end that is left out being open. Raises: BadRequest."""
+    span, spanned = read_span(given, now_s), given.keys() & {"day", "month"}
+    since_ns, until_ns = span.ns
+    return (
+        since_ns if spanned or "since" in given else Wanted().since_ns,
+        until_ns if spanned or "until" in given else Wanted().until_ns,
+        span.timezone,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureQuery:
+    """Which exposure."""
+
+    since_ns: int
+    until_ns: int
+    timezone: str
+    provider: str | None
+
+
+def exposure_query(given: Mapping[str, str], now_s: int) -> ExposureQuery:
+    """Left out: all there is. given: a span as `read_span` takes it, and provider. Raises: BadRequest."""
+    check_names(given, (*SPAN, "provider"))
+    return ExposureQuery(*read_open_span(given, now_s), given.get("provider"))
+
+
+class ReconcileForm(BaseModel):
+    """POST of a reconciliation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    provider: StrictStr
+    """"" for what a crash left no provider of."""
+    billed_usd: NanoUsd
+    """What the provider's bill has of it."""
+    reason: Told
+    actor: Told = "admin"
+    since: StrictStr | None = None
+    until: StrictStr | None = None
+    day: StrictStr | None = None
+    month: StrictStr | None = None
+    timezone: StrictStr = "UTC"
+
+    def query(self, now_s: int) -> ExposureQuery:
+        """Raises: BadRequest."""
+        if self.billed_usd < 0:
+            raise BadRequest("What was billed is 0 or more.", param="billed_usd")
+        given = {name: value for name in SPAN if (value := getattr(self, name)) is not None}
+        return exposure_query({**given, "provider": self.provider}, now_s)
+
+
+def exposure_body(open_ones: Sequence[OpenExposure]) -> dict[str, Any]:
+    """{"exposure": [{"day", "provider", "model", "requests", "amount_usd"}], "amount_usd": of all}."""
+    return {
+        "exposure": [
+            {
+                "day": one.day,
+                "provider": one.provider,
+                "model": one.model,
+                "requests": one.requests,
+                "amount_usd": nano_to_usd(one.amount_nanousd),
+            }
+            for one in open_ones
+        ],
+        "amount_usd": nano_to_usd(sum(one.amount_nanousd for one in open_ones)),
+    }
+
+
+def reconciled_body(done: Reconciled) -> dict[str, Any]:
+    """{"requests", "billed_usd", "returned_usd"}."""
+    return {
+        "requests": done.requests,
+        "billed_usd": nano_to_usd(done.billed_nanousd),
+        "returned_usd": nano_to_usd(done.returned_nanousd),
+    }
 
 
 def entries_body(query: EntriesQuery, entries: Sequence[Entry]) -> dict[str, Any]:

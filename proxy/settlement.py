@@ -5,13 +5,15 @@ A client that hangs up may interrupt this anywhere, so every step is kept in the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from proxy import exposure
 from proxy.context import Charge, Hold, advance
 from proxy.errors import GatewayError, LedgerUnavailable, PluginFault
 from proxy.planning import capped
 from proxy.storage.keys import KeyStore
-from proxy.storage.ledger import Ledger, Posting
+from proxy.storage.ledger import Exposure, Ledger, Posting
 from proxy.story import Story
 
 
@@ -56,6 +58,8 @@ async def settle(story: Story, ledger: Ledger) -> None:
     Durable when it returns. Raises: PluginFault: nothing is charged; LedgerUnavailable.
     """
     story.usage = story.evidence()
+    if story.usage is None:
+        exposure.expose_unanswered(story, story.error)
     outcome = story.outcome()
     try:
         charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, outcome=outcome)
@@ -64,20 +68,23 @@ async def settle(story: Story, ledger: Ledger) -> None:
             raise fault
     except GatewayError:
         story.charge = None
-        await void(story, ledger)
+        exposure.expose_uncharged(story)
+        await void(story, ledger, story.exposures)
         raise
     row = None if charge is None else story.usage_row(charge, outcome)
     story.settled = True
     if story.postings or row is not None:
-        await ledger.commit(story.postings, row)
+        await ledger.commit(story.postings, row, story.exposures)
 
 
-async def void(story: Story, ledger: Ledger) -> None:
+async def void(story: Story, ledger: Ledger, exposures: Sequence[Exposure] = ()) -> None:
     """Give back everything that is held. Raises: PluginFault: a hold refused, the others are given back."""
     fault = await _close(story, None)
     story.settled = True
     if story.postings:
-        await ledger.commit([Posting(request_id=posting.request_id, charge=None) for posting in story.postings], None)
+        await ledger.commit(
+            [Posting(request_id=posting.request_id, charge=None) for posting in story.postings], None, exposures
+        )
     if fault is not None:
         raise fault
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from proxy.adapter import Exchange
 from proxy.chat import Answer, ChatEvent, ChatRequest, Usage, Verbatim
 from proxy.clock import Clock
 from proxy.context import Attempt, Charge, EndReason, Hold, Outcome, RequestContext, Target
@@ -15,7 +16,7 @@ from proxy.errors import GatewayError
 from proxy.estimate import Tally
 from proxy.money import nano_to_usd
 from proxy.server import SERVER
-from proxy.storage.ledger import Posting, UsageRow
+from proxy.storage.ledger import Exposure, Posting, UsageRow
 from proxy.streaming import Reply
 
 T = TypeVar("T")
@@ -43,6 +44,8 @@ class Story:
     holds: list[Hold] = field(default_factory=list)
     postings: list[Posting] = field(default_factory=list)
     """How the holds of the ledger end, to be committed together."""
+    exposures: list[Exposure] = field(default_factory=list)
+    """What providers may bill beyond what the caller pays."""
     reserved: bool = False
     settled: bool = False
     told: bool = False
@@ -51,6 +54,12 @@ class Story:
     attempts: list[Attempt] = field(default_factory=list)
     """Those that are over."""
     target: Target | None = None
+    exchange: Exchange | None = None
+    """Of this attempt."""
+    sends: int = 0
+    """Requests of this attempt that went out, or may have."""
+    upstream_status: int | None = None
+    """Of this attempt's last answer; None: none came."""
     dropped: tuple[str, ...] = ()
     clamped: int | None = None
     usage: Usage | None = None
@@ -106,12 +115,20 @@ class Story:
         return True
 
     def evidence(self) -> Usage | None:
-        """Reported usage, else an estimate of what was received, else None: nothing was served."""
-        chat = self.ctx.chat
-        if self.usage is not None or chat is None:
+        """Reported usage, else an estimate of what was received, else None: nothing was served.
+
+        What a provider had reported before it broke off stands as well, unless more than that has come since.
+        """
+        if self.usage is not None or self.ctx.chat is None:
             return self.usage
-        served = self.tally.output_tokens or (chat.task == "embeddings" and self.tally.finished)
-        return self.tally.usage(chat) if served else None
+        tally, reported = self.tally, self.exchange.reported if self.exchange is not None else None
+        if tally.finished or tally.output_tokens > (0 if reported is None else reported.output_tokens):
+            if reported is None:
+                return tally.usage(self.ctx.chat)
+            if not tally.finished:
+                reasoning = max(reported.reasoning_tokens, tally.reasoning_tokens)
+                return replace(reported, output_tokens=tally.output_tokens, reasoning_tokens=reasoning, estimated=True)
+        return reported
 
     def elapsed_ns(self) -> int:
         return self.clock.monotonic_ns() - self.started_ns
@@ -190,6 +207,8 @@ class Story:
         assert ctx.principal is not None and ctx.chat is not None and ctx.model is not None
         target = self.target
         user = ctx.chat.body.get("user", "")
+        known = (charge.cost_nanousd, *(exposure.cost_nanousd for exposure in self.exposures))
+        costs = [cost for cost in known if cost is not None]
         return UsageRow(
             request_id=ctx.request_id,
             client_request_id=ctx.client_request_id,
@@ -208,7 +227,7 @@ class Story:
             reasoning_tokens=usage.reasoning_tokens,
             estimated=usage.estimated,
             debit_nanousd=charge.amount_nanousd,
-            cost_nanousd=charge.cost_nanousd,
+            cost_nanousd=None if not costs else sum(costs),
             price=charge.price,
             price_line=charge.price_line,
             latency_ms=int(outcome.latency_s * 1000),

@@ -1,4 +1,4 @@
-"""`paifang ledger verify` and `export`, and `db upgrade`: the books themselves."""
+"""`paifang ledger verify`, `export` and `reconcile`, and `db upgrade`: the books themselves."""
 
 from __future__ import annotations
 
@@ -7,17 +7,35 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, BadNews, ConfigOption, JsonOption, ask, ask_pages, csv_writer, print_json
+from proxy.commands.shared import (
+    CONFIG,
+    BadNews,
+    ConfigOption,
+    JsonOption,
+    ask,
+    ask_pages,
+    csv_writer,
+    print_json,
+    print_rows,
+    this_user,
+)
 from proxy.commands.usage import CsvOption, Day, Month, Timezone
 
 COLUMNS = ("id", "at", "kind", "operation", "debit", "credit", "amount_usd", "actor", "line", "price")
+EXPOSURE_COLUMNS = ("day", "provider", "model", "requests", "amount_usd")
 PAGE = 1_000
+Since = Annotated[str | None, typer.Option(metavar="TIME", help="From this date or time; left out: all.")]
+Until = Annotated[str | None, typer.Option(metavar="TIME", help="Up to this date or time, not included.")]
 
 
 def add_to(app: typer.Typer) -> None:
     ledger = typer.Typer(help="Look into the ledger.", no_args_is_help=True)
     ledger.command("verify", epilog="Example: paifang ledger verify || echo 'restore a backup'")(_verify)
     ledger.command("export", epilog="Example: paifang ledger export --month 2026-11 > november.jsonl")(_export)
+    ledger.command(
+        "reconcile",
+        epilog="Example: paifang ledger reconcile --provider ark --month 2026-11 --billed-usd 0.12 --reason 'bill 7'",
+    )(_reconcile)
     app.add_typer(ledger, name="ledger")
     db = typer.Typer(help="Look after the store.", no_args_is_help=True)
     db.command("upgrade", epilog="Example: paifang db upgrade")(_upgrade)
@@ -39,8 +57,8 @@ def _verify(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
 def _export(
     config: ConfigOption = CONFIG,
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this date or time; left out: all.")] = None,
-    until: Annotated[str | None, typer.Option(metavar="TIME", help="Up to this date or time, not included.")] = None,
+    since: Since = None,
+    until: Until = None,
     day: Day = None,
     month: Month = None,
     timezone: Timezone = "UTC",
@@ -48,7 +66,7 @@ def _export(
         str | None, typer.Option(metavar="NAME", help="Only of this account: wallet:team-a, key:ci, provider:ark, operator.")
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Only these: charge, recovered, exposure, topup, adjust.")
+        str | None, typer.Option(metavar="KIND", help="Only these: charge, recovered, exposure, reconciled, topup, adjust.")
     ] = None,
     as_csv: CsvOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line an entry; so it does anyway.")] = False,
@@ -67,6 +85,45 @@ def _export(
 def _print_lines(entries: list[dict[str, Any]]) -> None:
     for entry in entries:
         typer.echo(json.dumps(entry, ensure_ascii=False))
+
+
+def _reconcile(
+    config: ConfigOption = CONFIG,
+    since: Since = None,
+    until: Until = None,
+    day: Day = None,
+    month: Month = None,
+    timezone: Timezone = "UTC",
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only of this provider; '' for what a crash left none of.")
+    ] = None,
+    billed_usd: Annotated[
+        str | None,
+        typer.Option(metavar="USD", help="Close what is listed: its provider billed so much of it, such as 0.12 or 0."),
+    ] = None,
+    reason: Annotated[str | None, typer.Option(metavar="TEXT", help="Why; kept with the entries.")] = None,
+    actor: Annotated[str | None, typer.Option(metavar="NAME", help="Who does it; left out: this user.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List what providers may bill beyond what callers paid, by day, provider and model; with --billed-usd, close it.
+
+    What was sent and never answered, what failed after it had worked, and what a crash cut off may have been billed. Compare
+    with the provider's bill; what it billed stays with the provider, the rest goes back to the operator.
+    """
+    span = {"since": since, "until": until, "day": day, "month": month, "timezone": timezone, "provider": provider}
+    asked = {name: value for name, value in span.items() if value is not None}
+    if billed_usd is None:
+        answer = ask(config, "GET", "ledger/exposure", **asked)
+        return print_json(answer) if as_json else print_rows(EXPOSURE_COLUMNS, answer["exposure"])
+    if provider is None or reason is None:
+        raise typer.BadParameter("--billed-usd needs --provider and --reason")
+    form = {**asked, "billed_usd": billed_usd, "reason": reason, "actor": actor or this_user()}
+    done = ask(config, "POST", "ledger/exposure/reconciliations", form)
+    if as_json:
+        return print_json(done)
+    typer.echo(
+        f"{done['requests']} requests are reconciled: {done['billed_usd']} USD were billed, {done['returned_usd']} USD were not"
+    )
 
 
 def _upgrade(config: ConfigOption = CONFIG) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import getpass
 import json
 import logging
 import os
@@ -64,6 +65,14 @@ def ask_pages(
                 left = None if left is None else left - size
 
     asyncio.run(follow())
+
+
+def this_user() -> str:
+    """Who runs the command, for entries that say who did it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # containers have users without a name
+        return f"uid {os.getuid()}"
 
 
 def quoted(name: str) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows, quoted
+from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows, quoted, this_user
 
 NameArgument = Annotated[str, typer.Argument(help="The wallet's name.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the entry.")]
@@ -69,20 +67,13 @@ def _adjust(
 def _move(
     name: str, what: str, usd: str, reason: str, actor: str | None, operation: str | None, config: Any, as_json: bool
 ) -> None:
-    form = {"amount_usd": usd, "reason": reason, "actor": actor or _this_user()}
+    form = {"amount_usd": usd, "reason": reason, "actor": actor or this_user()}
     if operation is not None:
         form["id"] = operation
     done = ask(config, "POST", f"wallets/{quoted(name)}/{what}", form)
     if as_json:
         return print_json(done)
     typer.echo(f"wallet {name} has {done['balance_usd']} USD (operation {done['id']})")
-
-
-def _this_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # containers have users without a name
-        return f"uid {os.getuid()}"
 
 
 def _show(

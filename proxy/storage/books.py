@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 from proxy.context import Charge
 from proxy.errors import BadRequest, RequestError
 from proxy.storage.keys import KeyRecord
-from proxy.storage.ledger import Posting, Subject, UsageRow, Window
+from proxy.storage.ledger import Exposure, Posting, Subject, UsageRow, Window
 from proxy.storage.records import Held, Spending, bounded_count, bounded_text, payer
 from proxy.storage.refusals import refusal
 from proxy.storage.statements import Cursor, Statements
@@ -30,6 +30,8 @@ EPOCH_BITS = 40
 GATEWAY = "gateway"
 LINGER_NS = 100_000_000
 """How long a mark may stay unwritten."""
+LABELS = 6
+"""Of a subject."""
 
 
 class Books:
@@ -120,7 +122,8 @@ class Books:
             return refusal(window, spending.end_s, window.limit_nanousd + spending.credit, granted, amount)
         self._made += 1
         hold_id = self._epoch << EPOCH_BITS | self._made
-        subject_id = self._subject_id(subject.key, subject.wallet or "", subject.model, subject.family, "", "")
+        labels = (subject.key, subject.wallet or "", subject.model, subject.family, "", "")
+        subject_id = self._subject_id(*labels)
         row = (
             hold_id,
             request_id,
@@ -135,7 +138,7 @@ class Books:
             0,
             0,
         )
-        held = Held(row, payer(subject.key, subject.wallet), tuple(dict.fromkeys(spendings)))
+        held = Held(row, labels, tuple(dict.fromkeys(spendings)))
         self._open[request_id] = self._changed_holds[hold_id] = held
         for spending in held.spendings:
             spending.pending += granted
@@ -165,12 +168,15 @@ class Books:
         self._changed_spendings.update(more)
         return whole
 
-    def mark(self, request_id: str, charge: Charge | None) -> None:
+    def mark(self, request_id: str, charge: Charge | None, route: str = "", provider: str = "") -> None:
         """The request goes to a provider or, with a charge, has come to so much."""
         held = self._open.get(request_id)
         if held is None:
             return
         held.dispatched = 1
+        if provider:
+            held.subject = (*held.subject[:4], route, provider)
+            held.subject_id = self._subject_id(*held.subject)
         if charge is not None:
             held.checkpoint = charge.amount_nanousd
             held.checkpoint_input = bounded_count(charge.usage.input_tokens)
@@ -179,21 +185,28 @@ class Books:
             self._marked_ns = self._now_ns
         self._marked_holds[held.id] = held
 
-    def commit(self, postings: Sequence[Posting], row: UsageRow | None) -> None:
-        """Close the holds, enter what was spent, log the request."""
+    def commit(self, postings: Sequence[Posting], row: UsageRow | None, exposures: Sequence[Exposure] = ()) -> None:
+        """Close the holds, enter what was spent and what providers may bill beside it, log the request."""
+        exposed = sum(exposure.amount_nanousd for exposure in exposures)
+        new = not postings
         for posting in postings:
             held = self._open.pop(posting.request_id, None)
             if held is None:
                 continue
+            new = True
             charge = posting.charge
             if charge is None:
-                self._close(held, "void", 0)
+                self._close(held, "void", 0, exposure=exposed)
                 continue
-            self._close(held, "posted", charge.amount_nanousd, family=charge.family)
+            self._close(held, "posted", charge.amount_nanousd, family=charge.family, exposure=exposed)
             if row is None or row.request_id != posting.request_id:
                 self._charge(posting.request_id, held.payer, "", charge.amount_nanousd, charge.price, charge.price_line)
         if row is not None:
             self._log(row)
+        if exposures and new:
+            request_id = postings[0].request_id if row is None else row.request_id
+            for leg, exposure in enumerate(exposures):
+                self._expose(request_id, exposure.provider, exposure.amount_nanousd, "", exposure.line, leg)
 
     def credit(
         self, wallet: str, window: Window, amount: int, operation_id: str, kind: str, actor: str, line: str
@@ -229,9 +242,10 @@ class Books:
             self._close(held, "recovered", charged, exposure=exposure)
             line = "the last checkpoint before a crash"
             if charged:
-                self._enter(held.request_id, "recovered", held.payer, "provider", charged, None, "recovery", line)
+                account = f"provider:{held.provider}" if held.provider else "provider"
+                self._enter(held.request_id, "recovered", held.payer, account, charged, None, "recovery", line)
             if exposure:
-                self._enter(held.request_id, "exposure", "operator", "exposure", exposure, None, "recovery", line)
+                self._expose(held.request_id, held.provider, exposure, "recovery", line)
             self._usage.append(
                 (held.request_id, "", held.created_ns, held.subject_id, held.user, 0, held.checkpoint_input, 0,
                  held.checkpoint_output, 0, 1, charged, None, 0, None, 0, 0, "", "recovered", 0)
@@ -243,7 +257,6 @@ class Books:
         held.state, held.posted = state, posted
         self._marked_holds.pop(held.id, None)
         self._changed_holds[held.id] = held
-        overrun = max(0, posted - held.amount)
         for spending in held.spendings:
             spending.pending -= held.amount
             part = posted
@@ -252,9 +265,8 @@ class Books:
             elif exposure and spending.scope == GATEWAY:
                 part = posted + exposure
             spending.posted += part
-            if part == posted:
-                spending.overrun += overrun
-            else:
+            spending.overrun += max(0, part - held.amount)
+            if part != posted:
                 self._legs[held.id, spending.id] = part
         self._changed_spendings.update(held.spendings)
 
@@ -276,6 +288,10 @@ class Books:
             account_there = f"provider:{provider}" if provider else "provider"
             self._enter(request_id, "charge", account, account_there, amount, price_id, "", line)
 
+    def _expose(self, request_id: str, provider: str, amount: int, actor: str, line: str, leg: int = 0) -> None:
+        account = f"exposure:{provider}" if provider else "exposure"
+        self._enter(request_id, "exposure", "operator", account, amount, None, actor, line, leg)
+
     def _enter(
         self,
         key: str,
@@ -286,8 +302,9 @@ class Books:
         price_id: int | None,
         actor: str,
         line: str,
+        leg: int = 0,
     ) -> None:
-        self._entries.append((key, kind, debit, credit, amount, price_id, actor, line, self._now_ns))
+        self._entries.append((key, kind, debit, credit, amount, price_id, actor, line, self._now_ns, leg))
 
     def _spending(self, window: Window) -> Spending:
         latest = self._latest.get((window.scope, window.period))
@@ -347,8 +364,8 @@ class Books:
         legs: dict[int, list[Spending]] = {}
         for hold_id, *row in self._cursor.execute(self._sql.open_legs).fetchall():
             legs.setdefault(hold_id, []).append(self._know(row))
-        for *row, key, wallet in self._cursor.execute(self._sql.open_holds).fetchall():
-            held = Held(row, payer(key, wallet), tuple(legs.get(row[0], ())))
+        for row in self._cursor.execute(self._sql.open_holds).fetchall():
+            held = Held(row[:-LABELS], row[-LABELS:], tuple(legs.get(row[0], ())))
             self._open[held.request_id] = held
         self._loaded = True
 

@@ -98,7 +98,7 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
 
 
 def _statement(conditions: list[ColumnElement[bool]]) -> Select[Any]:
-    stored = [column for column in entry.c if column.name != "price_id"]
+    stored = [column for column in entry.c if column.name not in ("price_id", "leg")]
     stamp = func.coalesce(price.c.stamp, "").label("price")
     return select(*stored, stamp).outerjoin(price, price.c.id == entry.c.price_id).where(*conditions)
 

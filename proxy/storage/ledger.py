@@ -89,6 +89,19 @@ class Posting:
     charge: Charge | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """What a provider may bill beyond what the caller pays: the operator's risk, until it is reconciled."""
+
+    provider: str
+    amount_nanousd: int
+    """At the model's price, as it counts against the gateway's budgets."""
+    cost_nanousd: int | None = None
+    """What the provider takes for it, where both usage and cost are known."""
+    line: str
+    """For people: what happened, and how the amount comes about."""
+
+
 class Reservation(Protocol):
     """A `Hold` that stands in the ledger. settle and void answer with a Posting, which the pipeline commits."""
 
@@ -97,7 +110,7 @@ class Reservation(Protocol):
 
     def settle(self, charge: Charge) -> Posting: ...
     def void(self) -> Posting: ...
-    def dispatched(self) -> None:
+    def dispatched(self, *, route: str = "", provider: str = "") -> None:
         """The first byte is about to go to a provider. Written with the next commit, not waited for."""
 
     def checkpoint(self, charge: Charge) -> None:
@@ -125,9 +138,10 @@ class Ledger(Protocol):
         """
         ...
 
-    async def commit(self, postings: Sequence[Posting], row: UsageRow | None) -> None:
-        """End a request: its postings and its usage row in one transaction. Returns when it is durable.
+    async def commit(self, postings: Sequence[Posting], row: UsageRow | None, exposures: Sequence[Exposure] = ()) -> None:
+        """End a request: its postings, its usage row and its exposures in one transaction. Returns when it is durable.
 
+        Exposures are entered for the row's request, else for the postings'; they count in the gateway's windows of its hold.
         Raises: LedgerUnavailable; what must be written is kept and written as soon as the ledger can.
         """
         ...

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from proxy.context import Charge
 from proxy.storage.books import Books
 from proxy.storage.keys import KeyRecord
-from proxy.storage.ledger import Posting, Subject, UsageRow, Window
+from proxy.storage.ledger import Exposure, Posting, Subject, UsageRow, Window
 
 
 class Operation:
@@ -62,31 +62,40 @@ class Reserve(Operation):
 class Commit(Operation):
     """The end of a request."""
 
-    __slots__ = ("postings", "row")
+    __slots__ = ("exposures", "postings", "row")
     lasting = True
 
-    def __init__(self, future: asyncio.Future[Any] | None, postings: Sequence[Posting], row: UsageRow | None) -> None:
+    def __init__(
+        self,
+        future: asyncio.Future[Any] | None,
+        postings: Sequence[Posting],
+        row: UsageRow | None,
+        exposures: Sequence[Exposure] = (),
+    ) -> None:
         self.future = future
         self.postings = postings
         self.row = row
+        self.exposures = exposures
 
     def apply(self, books: Books) -> None:
-        books.commit(self.postings, self.row)
+        books.commit(self.postings, self.row, self.exposures)
 
 
 class Mark(Operation):
     """A request goes to a provider or, with a charge, has come to so much."""
 
-    __slots__ = ("charge", "request_id")
+    __slots__ = ("charge", "provider", "request_id", "route")
     lasting = True
 
-    def __init__(self, request_id: str, charge: Charge | None) -> None:
+    def __init__(self, request_id: str, charge: Charge | None, route: str = "", provider: str = "") -> None:
         self.future = None
         self.request_id = request_id
         self.charge = charge
+        self.route = route
+        self.provider = provider
 
     def apply(self, books: Books) -> None:
-        books.mark(self.request_id, self.charge)
+        books.mark(self.request_id, self.charge, self.route, self.provider)
 
 
 class Credit(Operation):

@@ -41,15 +41,15 @@ class Held:
 
     __slots__ = (
         "amount", "checkpoint", "checkpoint_input", "checkpoint_output", "created_ns", "dispatched", "id", "payer",
-        "posted", "request_id", "spendings", "state", "subject_id", "user",
+        "posted", "request_id", "spendings", "state", "subject", "subject_id", "user",
     )  # fmt: skip
 
     id: int
     request_id: str
     amount: int
 
-    def __init__(self, row: Sequence[Any], payer: str, spendings: tuple[Spending, ...]) -> None:
-        """row: the columns of `hold`. payer: the account that is debited."""
+    def __init__(self, row: Sequence[Any], subject: tuple[str, ...], spendings: tuple[Spending, ...]) -> None:
+        """row: the columns of `hold`. subject: (key, wallet, model, family, route, provider), the last two once it is sent."""
         self.id, self.request_id, self.subject_id, self.user, self.amount, self.created_ns = row[:6]
         (
             self.state,
@@ -59,8 +59,14 @@ class Held:
             self.checkpoint_output,
             self.posted,
         ) = row[6:]
-        self.payer = payer
+        self.subject = subject
+        self.payer = payer(subject[0], subject[1])
         self.spendings = spendings
+
+    @property
+    def provider(self) -> str:
+        """Where it was sent, "" if nowhere."""
+        return self.subject[5]
 
     def row(self) -> tuple[Any, ...]:
         return (self.id, self.request_id, self.subject_id, self.user, self.amount, self.created_ns, self.state,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from proxy.context import Charge
 from proxy.storage.keys import KeyRecord
-from proxy.storage.ledger import Posting, Subject, UsageRow, Window
+from proxy.storage.ledger import Exposure, Posting, Subject, UsageRow, Window
 from proxy.storage.operations import Commit, Mark, Reserve
 from proxy.storage.records import checked_amount
 from proxy.storage.writer import Writer, unavailable
@@ -33,8 +33,8 @@ class SqlReservation:
     def void(self) -> Posting:
         return Posting(request_id=self._request_id, charge=None)
 
-    def dispatched(self) -> None:
-        self._writer.note(Mark(self._request_id, None))
+    def dispatched(self, *, route: str = "", provider: str = "") -> None:
+        self._writer.note(Mark(self._request_id, None, route, provider))
 
     def checkpoint(self, charge: Charge) -> None:
         checked_amount(charge.amount_nanousd)
@@ -84,10 +84,10 @@ class SqlLedger:
             raise
         return SqlReservation(self._writer, request_id, held)
 
-    async def commit(self, postings: Sequence[Posting], row: UsageRow | None) -> None:
+    async def commit(self, postings: Sequence[Posting], row: UsageRow | None, exposures: Sequence[Exposure] = ()) -> None:
         """Raises: LedgerUnavailable: not durable yet; it is kept and written as soon as the store can."""
         for amount in (posting.charge.amount_nanousd for posting in postings if posting.charge is not None):
             checked_amount(amount)
         if row is not None:
             checked_amount(row.debit_nanousd)
-        await self._writer.ask(lambda future: Commit(future, postings, row))
+        await self._writer.ask(lambda future: Commit(future, postings, row, exposures))

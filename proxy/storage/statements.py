@@ -91,7 +91,7 @@ class Statements:
         is_open = hold.c.state == literal_column("'open'")
         of_scope = (spending.c.scope == bindparam("scope"), spending.c.period == bindparam("period"))
         labels = [column for column in subject.c if column.name != "id"]
-        self.open_holds = sql(select(*hold.c, subject.c.key, subject.c.wallet).join(subject).where(is_open))
+        self.open_holds = sql(select(*hold.c, *labels).join(subject).where(is_open))
         self.open_legs = sql(select(hold_leg.c.hold_id, *spending.c).join(hold).join(spending).where(is_open))
         self.hold_amount = sql(
             select(hold.c.amount).where(hold.c.request_id == bindparam("request_id"), hold.c.state != literal_column("'void'"))
@@ -111,7 +111,7 @@ def _unless_there(insert: Insert) -> Insert:
 
 def _hold(insert: Insert) -> Insert:
     """A hold leaves the state "open" once: what is over stays as it is."""
-    changing = ("state", "amount", "dispatched", "checkpoint", "checkpoint_input", "checkpoint_output", "posted")
+    changing = ("subject_id", "state", "amount", "dispatched", "checkpoint", "checkpoint_input", "checkpoint_output", "posted")
     return insert.on_conflict_do_update(
         index_elements=["id"],
         set_={name: insert.excluded[name] for name in changing},

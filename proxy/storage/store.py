@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from proxy.clock import Clock
 from proxy.storage.entries import Entries
+from proxy.storage.exposures import Exposures
 from proxy.storage.reports import Reports
 from proxy.storage.requestlog import RequestLog
 from proxy.storage.sqlite import StoreError
@@ -29,6 +30,7 @@ class Store:
     reports: Reports
     requests: RequestLog
     entries: Entries
+    exposures: Exposures
     writer: Writer
 
     @property
@@ -64,5 +66,6 @@ def open_store(url: str, durability: Literal["power", "process"], clock: Clock) 
         reports=Reports(writer),
         requests=RequestLog(writer),
         entries=Entries(writer),
+        exposures=Exposures(writer),
         writer=writer,
     )

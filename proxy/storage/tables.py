@@ -6,7 +6,8 @@ price         prices that made charges, as JSON, kept once
 spending      a budget's or a wallet's window: a derived cache of holds and entries, recomputed by `ledger verify`
 hold          what a request may cost at most, from admission to its end
 hold_leg      the windows that a hold stands in
-entry         the ledger itself: amounts moved from one account to another; append-only, so all accounts add up to zero
+entry         the ledger itself: amounts moved from one account to another; append-only, so all accounts add up to zero. Of a
+              request there is one of each kind, only of exposures and what became of them as many as there are legs
 usage_row     the usage log: one row a request
 virtual_key   keys made at run time, as digests
 meta          facts about the store itself
@@ -155,10 +156,13 @@ entry = _table(
     _text("actor"),
     _text("line"),
     _int("at_ns"),
-    UniqueConstraint("request_id", "kind", name="uq_entry"),
+    _int("leg"),
+    UniqueConstraint("request_id", "kind", "leg", name="uq_entry"),
     _range("amount", 1, MAX_NANOUSD),
-    _one_of("kind", "charge", "recovered", "late", "exposure", "refund", "topup", "adjust"),
+    _one_of("kind", "charge", "recovered", "late", "exposure", "reconciled", "refund", "topup", "adjust"),
 )
+EXPOSURES = text("kind = 'exposure'")
+Index("ix_entry_exposure", entry.c.at_ns, sqlite_where=EXPOSURES, postgresql_where=EXPOSURES)
 
 usage_row = _table(
     "usage_row",

@@ -124,12 +124,12 @@ class Windows:
         """Add up what the holds of a slice posted that were over at the beginning."""
         first, last = connection.execute(select(func.min(hold.c.id), func.max(hold.c.id)).where(within(hold.c.id))).one()
         running = [hold_id for hold_id in self._open if first <= hold_id <= last]
-        whole = hold_leg.c.posted.is_(None)
+        part = func.coalesce(hold_leg.c.posted, hold.c.posted)
         statement = (
             select(
                 hold_leg.c.spending_id,
-                func.sum(func.coalesce(hold_leg.c.posted, hold.c.posted)),
-                func.sum(case((and_(whole, hold.c.posted > hold.c.amount), hold.c.posted - hold.c.amount), else_=0)),
+                func.sum(part),
+                func.sum(case((part > hold.c.amount, part - hold.c.amount), else_=0)),
             )
             .join(hold)
             .where(within(hold_leg.c.hold_id), hold_leg.c.hold_id.not_in(running))
@@ -240,11 +240,30 @@ def _entries(connection: Connection, within: Within) -> Iterator[str]:
         lone = lone.where(entry.c.at_ns >= kept_since + LONGEST_REQUEST_NS)
     for row in connection.execute(lone):
         yield f"entry of {row.request_id}: no hold and no usage row knows of it"
+    yield from _reconciled(connection, within)
     unpriced = select(entry.c.request_id).where(
         within(entry.c.id), entry.c.price_id.is_not(None), ~exists().where(price.c.id == entry.c.price_id)
     )
     for row in connection.execute(unpriced):
         yield f"entry of {row.request_id}: the price that made it is not there"
+
+
+def _reconciled(connection: Connection, within: Within) -> Iterator[str]:
+    """What became of an exposure is all of it, or nothing yet."""
+    part = entry.alias("part")
+    exposed = select(func.coalesce(func.sum(entry.c.amount), 0)).where(
+        entry.c.request_id == part.c.request_id, entry.c.kind == "exposure", entry.c.leg == part.c.leg // 2,
+        entry.c.credit == part.c.debit,
+    )  # fmt: skip
+    other = entry.alias("other")
+    whole = select(func.sum(other.c.amount)).where(
+        other.c.request_id == part.c.request_id, other.c.kind == "reconciled", other.c.leg // 2 == part.c.leg // 2
+    )
+    wrong = select(part.c.request_id).where(
+        within(part.c.id), part.c.kind == "reconciled", exposed.scalar_subquery() != whole.scalar_subquery()
+    )
+    for row in connection.execute(wrong):
+        yield f"entry of {row.request_id}: what was reconciled is not what was exposed"
 
 
 def _prices(connection: Connection, within: Within) -> Iterator[str]:

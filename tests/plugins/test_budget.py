@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from plugins.budget import Budget, BudgetOptions, Clamped
+from plugins.budget import Budget, BudgetOptions, Held
 from proxy import BadRequest, BudgetExhausted, Charge, ChatRequest, Limits, Principal, Usage, WalletEmpty
 from proxy.context import RequestContext, Target
 from proxy.money import FREE, Price, Tier
@@ -163,8 +163,8 @@ async def test_days_begin_in_the_zone_of_the_key(budget: Budget, store: Store, c
 
 
 async def test_clamp_lowers_the_cap_to_what_is_affordable(budget: Budget, store: Store) -> None:
-    hold = await budget.reserve(asking(key(daily=100 + 3 * 40 + 2)), CLAMP)
-    assert isinstance(hold, Clamped)
+    hold = await budget.reserve(asking(key(daily=100 + 3 * 40 + 2), target=ARK), CLAMP)
+    assert isinstance(hold, Held)
     assert hold.output_cap == 40
     hold.dispatched()
     told = Charge(amount_nanousd=200, usage=Usage(input_tokens=1, output_tokens=1))
@@ -173,7 +173,7 @@ async def test_clamp_lowers_the_cap_to_what_is_affordable(budget: Budget, store:
     with pytest.raises(BudgetExhausted):
         await budget.reserve(asking(key(daily=200 + 100 + 2)), CLAMP)
     last = await budget.reserve(asking(key(daily=200 + 100 + 3)), CLAMP)
-    assert isinstance(last, Clamped)
+    assert isinstance(last, Held)
     assert last.output_cap == 1
     await store.ledger.commit([last.void()], None)
     assert await store.reports.verify() == []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.clock import SystemClock
+from proxy.storage.ledger import Exposure
 from proxy.storage.store import Store, open_store
 from proxy.storage.wallets import wallet_window
 from tests.proxy.storage.parts import charge, row, window
@@ -27,6 +28,18 @@ def fill(*rows: dict[str, Any]) -> None:
             held = await store.ledger.reserve(request_id, 0, limits)
             told = row(request_id, 100, price='{"input": "0.02"}', price_line="5 × $0.02/M", **fields)
             await store.ledger.commit([held.settle(charge(100))], told)
+        await store.close()
+
+    asyncio.run(write())
+
+
+def expose(provider: str, amount: int) -> None:
+    """A request that may have been served and was never answered."""
+
+    async def write() -> None:
+        store: Store = await asyncio.to_thread(open_store, f"sqlite:///{STORE}", "process", SystemClock())
+        exposure = Exposure(provider=provider, amount_nanousd=amount, line="no answer was seen")
+        await store.ledger.commit([], row(f"req_of_{provider}", 0, provider=provider), [exposure])
         await store.close()
 
     asyncio.run(write())

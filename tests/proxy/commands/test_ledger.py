@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from tests.proxy.commands.stores import alter, fill
+from tests.proxy.commands.stores import alter, expose, fill
 from tests.proxy.conftest import Paifang
 
 FLIPS = {
@@ -74,6 +74,25 @@ def test_entries_as_csv(filled: Paifang) -> None:
 def test_ranges(filled: Paifang, arguments: tuple[str, ...], ids: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.commands.ledger.PAGE", 1)
     assert [json.loads(line)["id"] for line in filled("ledger", "export", *arguments)[1].splitlines()] == ids
+
+
+def test_exposure_is_listed_and_reconciled(filled: Paifang) -> None:
+    expose("ark", 250_000_000)
+    expose("relay", 7)
+    head, ark, relay = (line.split("\t") for line in filled("ledger", "reconcile")[1].splitlines())
+    assert head == ["day", "provider", "model", "requests", "amount_usd"]
+    assert (ark[1:], relay[1:]) == (["ark", "doubao-seed", "1", "0.25"], ["relay", "doubao-seed", "1", "0.000000007"])
+    closing = ("ledger", "reconcile", "--provider", "ark", "--billed-usd", "0.1")
+    assert filled(*closing)[0] == 2
+    told = filled(*closing, "--reason", "bill 7", "--actor", "ann")
+    assert told == (0, "1 requests are reconciled: 0.10 USD were billed, 0.15 USD were not\n", "")
+    assert [row["provider"] for row in json.loads(filled("ledger", "reconcile", "--json")[1])["exposure"]] == ["relay"]
+    entries = [json.loads(line) for line in filled("ledger", "export", "--kind", "reconciled")[1].splitlines()]
+    assert [(entry["credit"], entry["amount_usd"], entry["actor"], entry["line"]) for entry in entries] == [
+        ("provider:ark", "0.10", "ann", "bill 7"),
+        ("operator", "0.15", "ann", "bill 7"),
+    ]
+    assert filled("ledger", "verify")[0] == 0
 
 
 def test_either_format(filled: Paifang) -> None:

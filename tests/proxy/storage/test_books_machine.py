@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from proxy.context import Charge
 from proxy.errors import BudgetExhausted
 from proxy.storage.books import Books
-from proxy.storage.ledger import Posting
+from proxy.storage.ledger import Exposure, Posting
 from proxy.storage.operations import Commit, Mark, Operation, Reserve
 from proxy.storage.owner import begin_epoch
 from proxy.storage.sqlite import Database
@@ -28,6 +28,7 @@ from tests.proxy.storage.parts import START_S, SUBJECT, charge, row, window
 SCOPES = ("gateway", "key:ci", "key:ci/family:doubao", "key:ci/family:kimi")
 REQUESTS = st.sampled_from([f"req-{number}" for number in range(8)])
 AMOUNTS = st.integers(0, 60)
+EXPOSED = st.one_of(st.just([]), st.lists(st.integers(1, 80), max_size=2))
 
 
 @dataclass
@@ -113,31 +114,46 @@ class BooksMachine(RuleBasedStateMachine):
         if request in self.holds and self.holds[request].state == "open":
             self.holds[request].checkpoint = self.holds[request].checkpoint or 0
 
-    @rule(request=REQUESTS, amount=AMOUNTS, family=st.sampled_from(["", "doubao", "kimi"]), logged=st.booleans())
-    def settle(self, request: str, amount: int, family: str, logged: bool) -> None:
+    @rule(
+        request=REQUESTS,
+        amount=AMOUNTS,
+        family=st.sampled_from(["", "doubao", "kimi"]),
+        logged=st.booleans(),
+        exposed=EXPOSED,
+    )
+    def settle(self, request: str, amount: int, family: str, logged: bool, exposed: list[int]) -> None:
         hold = self.holds.get(request)
         if hold is None or hold.state == "void":
             return
         told = charge(amount, family=family)
-        self.commit(request, told, logged=logged)
+        self.commit(request, told, exposed, logged=logged)
         if hold.state == "open":
             hold.state = "over"
             for scope in hold.scopes:
                 _, _, of_family = scope.partition("/family:")
                 if not family or of_family in ("", family):
                     self.posted[scope] += amount
+                if scope == "gateway":
+                    self.posted[scope] += sum(exposed)
 
-    @rule(request=REQUESTS)
-    def void(self, request: str) -> None:
-        self.commit(request, None, logged=False)
-        if request in self.holds and self.holds[request].state == "open":
-            self.holds[request].state = "void"
+    @rule(request=REQUESTS, exposed=EXPOSED)
+    def void(self, request: str, exposed: list[int]) -> None:
+        hold = self.holds.get(request)
+        if hold is None or hold.state != "open":
+            self.commit(request, None, [], logged=False)
+            return
+        self.commit(request, None, exposed, logged=False)
+        # A hold that was given back may be made anew; not so one that left something behind.
+        hold.state = "void" if not exposed else "over"
+        if "gateway" in hold.scopes:
+            self.posted["gateway"] += sum(exposed)
 
-    def commit(self, request: str, told: Charge | None, *, logged: bool) -> None:
+    def commit(self, request: str, told: Charge | None, exposed: list[int], *, logged: bool) -> None:
         posting = Posting(request_id=request, charge=told)
         first = self.holds.get(request) is not None and self.holds[request].state == "open"
         line = row(request, told.amount_nanousd) if logged and told is not None and first else None
-        self.do(Commit(None, [posting], line))
+        exposures = [Exposure(provider="ark", amount_nanousd=amount, line="") for amount in exposed]
+        self.do(Commit(None, [posting], line, exposures))
 
     @rule()
     def forget(self) -> None:

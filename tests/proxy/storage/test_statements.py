@@ -50,5 +50,7 @@ def test_rows_are_written_in_few_statements(rows: int, statements: int) -> None:
 
 def test_the_same_text_compiles_for_postgresql() -> None:
     statements = Statements(postgresql.dialect(paramstyle="format"))
-    assert "ON CONFLICT (id) DO UPDATE SET amount = excluded.amount, state = excluded.state" in statements.holds.sql(2)
+    assert "ON CONFLICT (id) DO UPDATE SET subject_id = excluded.subject_id, amount = excluded.amount" in statements.holds.sql(
+        2
+    )
     assert "hold.state = 'open'" in statements.open_holds

@@ -104,15 +104,24 @@ def upgrade() -> None:
         sa.Column("actor", sa.Text(), nullable=False),
         sa.Column("line", sa.Text(), nullable=False),
         sa.Column("at_ns", Int, nullable=False),
+        sa.Column("leg", Int, nullable=False),
         sa.CheckConstraint(
-            "kind IN ('charge', 'recovered', 'late', 'exposure', 'refund', 'topup', 'adjust')",
+            "kind IN ('charge', 'recovered', 'late', 'exposure', 'reconciled', 'refund', 'topup', 'adjust')",
             name=op.f("ck_entry_kind"),
         ),
         sa.CheckConstraint("amount BETWEEN 1 AND 1000000000000000", name=op.f("ck_entry_amount")),
         sa.ForeignKeyConstraint(["price_id"], ["price.id"], name=op.f("fk_entry_price_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_entry")),
-        sa.UniqueConstraint("request_id", "kind", name="uq_entry"),
+        sa.UniqueConstraint("request_id", "kind", "leg", name="uq_entry"),
         sqlite_strict=True,
+    )
+    op.create_index(
+        "ix_entry_exposure",
+        "entry",
+        ["at_ns"],
+        unique=False,
+        sqlite_where=sa.text("kind = 'exposure'"),
+        postgresql_where=sa.text("kind = 'exposure'"),
     )
     op.create_table(
         "hold",
