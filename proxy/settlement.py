@@ -57,6 +57,8 @@ async def settle(story: Story, ledger: Ledger) -> None:
 
     Durable when it returns. Raises: PluginFault: nothing is charged; LedgerUnavailable.
     """
+    if story.reply.deaf and story.error is None:
+        story.end = "client_gone"  # though its provider was heard to the end
     story.usage = story.evidence()
     if story.usage is None:
         exposure.expose_unanswered(story, story.error)

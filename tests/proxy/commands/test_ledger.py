@@ -25,7 +25,7 @@ FLIPS = {
 @pytest.fixture
 def filled(paifang: Paifang) -> Paifang:
     """A credit and two requests."""
-    paifang("wallet", "credit", "team", "5", "--reason", "invoice, \"7\"", "--actor", "ann")
+    paifang("wallet", "credit", "team", "5", "--reason", 'invoice, "7"', "--actor", "ann")
     fill({}, {"wallet": "team"})
     return paifang
 
