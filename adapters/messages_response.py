@@ -106,6 +106,10 @@ class MessageReader:
     def reported(self) -> Usage | None:
         return self._usage.so_far()
 
+    @property
+    def anomalies(self) -> Sequence[str]:
+        return self._usage.anomalies()
+
     def _usage_events(self) -> Sequence[ChatEvent]:
         usage = self.reported
         return () if usage is None else [usage]
@@ -190,6 +194,8 @@ class MessageUsage:
         self._read = 0
         self._written = 0
         self._output: int | None = None
+        self._unusable = False
+        self._fell = False
 
     def read_input(self, block: Mapping[str, Any]) -> None:
         """block: {"input_tokens": int, "cache_read_input_tokens"?: int, "cache_creation_input_tokens"?: int}."""
@@ -198,18 +204,29 @@ class MessageUsage:
             self._tier = tier
         fresh = _count(block, "input_tokens")
         if fresh is None:
+            self._unusable = self._unusable or "input_tokens" in block
             return
         read = _count(block, "cache_read_input_tokens") or 0
         written = _count(block, "cache_creation_input_tokens") or 0
         before = (self._fresh or 0) + self._read + self._written
         if self._fresh is None or (fresh + read + written, read) >= (before, self._read):
             self._fresh, self._read, self._written = fresh, read, written
+        else:
+            self._fell = True
 
     def read_output(self, block: Mapping[str, Any]) -> None:
         """block: {"output_tokens": int}. That of message_start is no count of the answer, and isn't read."""
         output = _count(block, "output_tokens")
-        if output is not None:
-            self._output = max(output, self._output or 0)
+        if output is None:
+            self._unusable = self._unusable or "output_tokens" in block
+        elif self._output is None or output >= self._output:
+            self._output = output
+        else:
+            self._fell = True
+
+    def anomalies(self) -> Sequence[str]:
+        found = ("unusable",) if self._unusable and self.so_far() is None else ()
+        return (*found, "falling") if self._fell else found
 
     def so_far(self) -> Usage | None:
         """None if the provider didn't say enough."""

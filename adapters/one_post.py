@@ -53,7 +53,10 @@ class AnswerReader(Protocol):
     @property
     def reported(self) -> Usage | None:
         """What the provider has counted so far."""
-        ...
+
+    @property
+    def anomalies(self) -> Sequence[str]:
+        """What was wrong with its counts and is not seen in the Usage: "unusable", "falling"."""
 
     def event(self, sse: SseEvent, values: dict[str, Any]) -> Sequence[ChatEvent]:
         """What one event of a stream comes to. values: its data. Raises: UpstreamProtocolError."""
@@ -96,6 +99,10 @@ class OnePost(Exchange):
     @property
     def reported(self) -> Usage | None:
         return self._reader.reported
+
+    @property
+    def anomalies(self) -> Sequence[str]:
+        return self._reader.anomalies
 
     def next(self) -> Step:
         if self._fault is not None:

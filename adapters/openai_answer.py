@@ -77,8 +77,8 @@ def read_usage(block: Any, service_tier: Any = None) -> Usage | None:
     """Read a provider's usage object.
 
     None where a count is missing, negative, absurd or no integer: the answer was served all the same, so the
-    gateway bills its own estimate rather than fail or trust it. A detail that is wrong, or more than the
-    whole it is part of, counts as 0, so that the whole is billed at the plain price.
+    gateway bills its own estimate rather than fail or trust it. A detail that is no integer counts as 0; one that is
+    negative or more than the whole it is part of is passed on, for the gateway to judge.
 
     Args: block: {"prompt_tokens": int, "completion_tokens": int, "prompt_tokens_details"?: {"cached_tokens"?: int, …}, …}.
     """
@@ -93,11 +93,11 @@ def read_usage(block: Any, service_tier: Any = None) -> Usage | None:
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,
-        cached_input_tokens=_part(cached, prompt),
-        cache_write_tokens=_part(read.get("cache_creation_input_tokens"), prompt),
-        reasoning_tokens=_part(written.get("reasoning_tokens"), completion),
-        audio_input_tokens=_part(read.get("audio_tokens"), prompt),
-        audio_output_tokens=_part(written.get("audio_tokens"), completion),
+        cached_input_tokens=_part(cached),
+        cache_write_tokens=_part(read.get("cache_creation_input_tokens")),
+        reasoning_tokens=_part(written.get("reasoning_tokens")),
+        audio_input_tokens=_part(read.get("audio_tokens")),
+        audio_output_tokens=_part(written.get("audio_tokens")),
         service_tier=service_tier if isinstance(service_tier, str) else None,
         reported=block,
     )
@@ -151,5 +151,5 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
 
 
-def _part(value: Any, whole: int) -> int:
-    return value if type(value) is int and 0 <= value <= whole else 0
+def _part(value: Any) -> int:
+    return value if type(value) is int else 0

@@ -75,6 +75,8 @@ class ChatReader:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._usage: Usage | None = None
+        self._unusable = False
+        self._fell = False
         self._served: tuple[str, bytes, bytes] = ("", b"", b"")
         """What the provider calls the model, and the member as it writes it and as the client shall read it."""
 
@@ -182,8 +184,12 @@ class ChatReader:
     def _keep_usage(self, block: Any, service_tier: Any) -> None:
         """Keep the last count. Counts are cumulative: one that falls is a fault; the higher one stands."""
         usage = self._read_usage(block, service_tier)
-        if usage is not None and (self._usage is None or _total(usage) >= _total(self._usage)):
+        if usage is None:
+            self._unusable = self._unusable or isinstance(block, dict)
+        elif self._usage is None or _total(usage) >= _total(self._usage):
             self._usage = usage
+        else:
+            self._fell = True
 
     @property
     def reported(self) -> Usage | None:
@@ -192,6 +198,11 @@ class ChatReader:
         if usage is not None and self._asked_tier is not None and usage.service_tier is None:
             return replace(usage, service_tier=self._asked_tier)
         return usage
+
+    @property
+    def anomalies(self) -> Sequence[str]:
+        found = ("unusable",) if self._unusable and self._usage is None else ()
+        return (*found, "falling") if self._fell else found
 
     def _usage_events(self) -> Sequence[ChatEvent]:
         usage = self.reported

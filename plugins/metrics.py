@@ -20,6 +20,7 @@ from proxy import App, Outcome, RequestContext, Timeline, hookimpl
 
 LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
+ANOMALIES = ("unusable", "parts", "falling", "zero")
 COUNT_AT = 64
 SORT_AT = 512
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -105,6 +106,9 @@ class Metrics(Collector):
             "paifang_overhead_seconds", "This process's own time in a request, by stage.", OVERHEAD_S, "stage"
         )
         self._tokens = Counts("paifang_tokens", "Tokens metered.", "model", "route", "kind")
+        self._anomalies = Counts(
+            "paifang_usage_anomalies", "Answers whose provider counted what can't be true.", "route", "kind"
+        )
         self._cost = Counts("paifang_cost_usd", "USD debited.", "model", "family", "route")
         self._attempts = Counts("paifang_route_attempts", "Attempts at a route.", "route", "outcome")
         self._fallbacks = Counts(
@@ -150,6 +154,8 @@ class Metrics(Collector):
         if outcome.end == "denied" and outcome.stage:
             self._denied.add(1, outcome.stage, outcome.code)
         self._count_attempts(model, stream, outcome)
+        for kind in outcome.anomalies:
+            self._anomalies.add(1, route, kind)
         if outcome.charge is not None and outcome.target is not None:
             usage = outcome.charge.usage
             self._tokens.add(usage.input_tokens, model, route, "input")
@@ -172,7 +178,12 @@ class Metrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """Everything there is to scrape."""
         self._count_all()
-        for series in (self._requests, self._tokens, self._cost, self._attempts, self._fallbacks, self._denied):
+        # Alerts watch how a series grows: they would miss the first anomaly of a series that begins with it.
+        for route in self._app.current().routes:
+            for kind in ANOMALIES:
+                self._anomalies.add(0, route, kind)
+        counts = (self._requests, self._tokens, self._anomalies, self._cost, self._attempts, self._fallbacks, self._denied)
+        for series in counts:
             yield series.family()
         for spread in (self._latency, self._first_token, self._overhead, self._plugins):
             yield spread.family()

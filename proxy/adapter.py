@@ -80,6 +80,11 @@ class Exchange(ABC):
         """What the provider has counted so far. It stands if the answer breaks off before its Usage event."""
         return None
 
+    @property
+    def anomalies(self) -> Sequence[str]:
+        """What was wrong with the provider's counts and is not seen in its Usage: "unusable", "falling"."""
+        return ()
+
     @abstractmethod
     def next(self) -> Step:
         """What to do now. Called at the start, after feed_eof, after a Wait and after an Emit."""

@@ -77,7 +77,7 @@ class Attempts:
         story.target = target
         advance(story.ctx, target=target)
         story.usage, story.tally, story.first_token_ns = None, Tally(), None
-        story.exchange, story.sends, story.upstream_status = None, 0, None
+        story.exchange, story.sends, story.upstream_status, story.anomalies = None, 0, None, ()
         outcome = "ok"
         try:
             await self._converse(story, await self._open(story), deadline_s)

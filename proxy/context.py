@@ -177,6 +177,8 @@ class Outcome:
     attempts: tuple[Attempt, ...] = ()
     usage: Usage | None = None
     """Reported, or estimated from what was received; None: nothing was served."""
+    anomalies: tuple[str, ...] = ()
+    """What was wrong with the provider's counts: "unusable", "parts", "falling", "zero". The usage is mended already."""
     charge: Charge | None = None
     """Set for `observe`, None in `meter`."""
     latency_s: float = 0.0

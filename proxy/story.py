@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from proxy.adapter import Exchange
+from proxy.anomalies import judged
 from proxy.chat import Answer, ChatEvent, ChatRequest, Usage, Verbatim
 from proxy.clock import Clock
 from proxy.context import Attempt, Charge, EndReason, Hold, Outcome, RequestContext, Target
@@ -65,6 +66,8 @@ class Story:
     usage: Usage | None = None
     """What the provider reported or, at the end, what we estimate."""
     tally: Tally = field(default_factory=Tally)
+    anomalies: tuple[str, ...] = ()
+    """What was wrong with the provider's counts."""
     charge: Charge | None = None
     first_token_ns: int | None = None
     checked_ns: int = 0
@@ -119,12 +122,22 @@ class Story:
 
         What a provider had reported before it broke off stands as well, unless more than that has come since.
         """
-        if self.usage is not None or self.ctx.chat is None:
+        chat, exchange = self.ctx.chat, self.exchange
+        if chat is None or exchange is None:
             return self.usage
-        tally, reported = self.tally, self.exchange.reported if self.exchange is not None else None
+        usage = self.usage if self.usage is not None else self._gathered(chat, exchange)
+        if usage is not None and not usage.estimated:
+            usage, self.anomalies = judged(usage, self.tally.output_tokens, lambda: self.tally.usage(chat))
+        if exchange.anomalies:
+            self.anomalies = tuple(dict.fromkeys((*exchange.anomalies, *self.anomalies)))
+        return usage
+
+    def _gathered(self, chat: ChatRequest, exchange: Exchange) -> Usage | None:
+        """Where no Usage came."""
+        tally, reported = self.tally, exchange.reported
         if tally.finished or tally.output_tokens > (0 if reported is None else reported.output_tokens):
             if reported is None:
-                return tally.usage(self.ctx.chat)
+                return tally.usage(chat)
             if not tally.finished:
                 reasoning = max(reported.reasoning_tokens, tally.reasoning_tokens)
                 return replace(reported, output_tokens=tally.output_tokens, reasoning_tokens=reasoning, estimated=True)
@@ -145,6 +158,7 @@ class Story:
             target=self.target,
             attempts=tuple(self.attempts),
             usage=self.evidence(),
+            anomalies=self.anomalies,
             charge=self.charge,
             latency_s=elapsed_ns / 1e9,
             first_token_s=None if self.first_token_ns is None else (self.first_token_ns - self.started_ns) / 1e9,

@@ -26,6 +26,7 @@ LABELS = {
     "paifang_route_attempts_total": {"route", "outcome"},
     "paifang_fallbacks_total": {"model", "from", "to", "reason"},
     "paifang_denied_total": {"stage", "code"},
+    "paifang_usage_anomalies_total": {"route", "kind"},
     "paifang_plugin_seconds_bucket": {"plugin", "hook", "le"},
     "paifang_config_reloads_total": {"outcome"},
     "paifang_config_last_reload_success_timestamp_seconds": set(),
