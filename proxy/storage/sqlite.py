@@ -98,7 +98,8 @@ class Database:
             (tables,) = raw.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             if application_id != APPLICATION_ID and tables:
                 raise StoreError(f"the store {path} is a database of another program; name another file in store.url")
-            raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            if application_id != APPLICATION_ID:
+                raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             raw.execute("COMMIT")
             damage = self._damage()
         except sqlite3.Error as error:

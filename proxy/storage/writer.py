@@ -1,8 +1,9 @@
 """The writer: one thread that owns the connection and commits everything that is waiting at once.
 
 Under little load a commit holds one operation and takes one fsync; under much it holds many and still takes one. Admissions
-fail while the store can't write. What has happened already (settlements, flags) is kept and written as soon as it can be. If
-the thread itself fails, it stays down and says so: nothing is spent unrecorded.
+fail while the store can't write. What has happened already (settlements, flags) is kept and written as soon as it can be, and
+settlements are durable in the emergency journal until then, so that running answers end. If
+the thread itself fails, it writes no more but that journal and says so: nothing is spent unrecorded.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from sqlalchemy.exc import DBAPIError
 from proxy.clock import Clock
 from proxy.errors import LedgerUnavailable
 from proxy.storage.books import LINGER_NS, Books
-from proxy.storage.operations import Call, Operation, Stop
+from proxy.storage.emergency import Emergency
+from proxy.storage.operations import Call, Commit, Operation, Stop
 from proxy.storage.owner import begin_epoch, end_epoch
-from proxy.storage.sqlite import Database, cannot_write
+from proxy.storage.sqlite import Database, StoreError, cannot_write
 from proxy.storage.statements import Statements
 
 T = TypeVar("T")
@@ -56,7 +58,9 @@ class Writer:
         self._kept: list[Operation] = []
         self._problem: str | None = None
         self._over = ""
+        self._closed = False
         self._books: Books | None = None
+        self._emergency: Emergency | None = None
 
     @property
     def problem(self) -> str | None:
@@ -85,7 +89,7 @@ class Writer:
     def put(self, operation: Operation) -> None:
         """Queue an operation; its future gets the answer."""
         self._queue.put(operation)
-        if self._over:
+        if self._closed:
             self._refuse_queued()
 
     def note(self, operation: Operation) -> None:
@@ -111,28 +115,33 @@ class Writer:
 
     async def close(self) -> None:
         """Write what is queued and close the store."""
-        if not self._over:
+        if not self._closed:
             await self.ask(Stop)
 
     def _work(self, opened: Future[T], first: Callable[[Connection], T]) -> None:
         try:
             database = Database(self._url, self._durability)
         except BaseException as error:
-            self._over = "the store could not be opened"
+            self._end("the store could not be opened")
             opened.set_exception(error)
             return
         try:
             epoch = begin_epoch(database, self._clock.now_ns())
             books = Books(database.cursor, Statements(database.engine.dialect), epoch)
+            emergency = self._emergency = _emergency(database)
             database.begin()
+            if emergency is not None:
+                books.apply(emergency.read(), self._clock.now_ns(), careful=True)
             recovered = books.recover(self._clock.now_ns())
             database.commit()
+            if emergency is not None:
+                emergency.clear()
             if recovered:
                 log.warning("%d requests that a crash had cut off were settled on their last checkpoint", recovered)
             with database.connection.begin():
                 found = first(database.connection)
         except BaseException as error:
-            self._over = "the store could not be opened"
+            self._end("the store could not be opened")
             database.close()
             opened.set_exception(error)
             return
@@ -143,15 +152,40 @@ class Writer:
             while stop is None:
                 stop = self._turn(database, books)
             end_epoch(database, epoch, self._clock.now_ns())
-            self._over = "the store is closed"
         except BaseException as error:
             self._over = f"the ledger's writer failed: {error!r}"
             log.critical("%s", self._over, exc_info=error)
-            _answer([(operation, unavailable(self._over)) for operation in self._batch if operation is not stop])
+            stop = stop or self._write_no_more()
         database.close()
+        self._end(self._over or "the store is closed")
+        _answer([(stop, None)])
+
+    def _write_no_more(self) -> Stop:
+        """After a fault of its own: keep what is settled in the emergency journal for the next start, until told to stop."""
+        batch = self._batch
+        while True:
+            stop = next((operation for operation in batch if isinstance(operation, Stop)), None)
+            durable = self._keep(batch)
+            _answer(
+                (operation, None if operation in durable else unavailable(self._over))
+                for operation in batch
+                if operation is not stop
+            )
+            if stop is not None:
+                return stop
+            batch = [self._queue.get()]
+
+    def _keep(self, batch: list[Operation]) -> list[Commit]:
+        """Make the settlements that somebody waits for durable in the emergency journal. Returns them, none if it can't be."""
+        settled = [operation for operation in batch if type(operation) is Commit and operation.future is not None]
+        return settled if settled and self._emergency is not None and self._emergency.keep(settled) else []
+
+    def _end(self, why: str) -> None:
+        """Take nothing any more."""
+        self._over, self._closed = why, True
+        if self._emergency is not None:
+            self._emergency.close()
         self._refuse_queued()
-        if stop is not None:
-            _answer([(stop, None)])
 
     def _turn(self, database: Database, books: Books) -> Stop | None:
         """One batch. Returns the order to stop, if there was one."""
@@ -167,7 +201,7 @@ class Writer:
         for call in calls:
             _answer([(call, _call(database, call))])
         if stop is not None and self._kept:
-            log.critical("%d settlements could not be written before the store was closed", len(self._kept))
+            log.critical("%d operations could not be written before the store was closed", len(self._kept))
         return stop
 
     def _gather(self) -> list[Operation]:
@@ -197,7 +231,7 @@ class Writer:
             else:
                 self._write_singly(database, books, batch)
         else:
-            self._problem = None
+            self._recovered()
             _answer(zip(batch, answers, strict=True))
 
     def _write_singly(self, database: Database, books: Books, batch: list[Operation]) -> None:
@@ -223,10 +257,19 @@ class Writer:
         if self._problem is None:
             log.error("the ledger can't write: %s", error)
         self._problem = f"the ledger can't write: {error}"
-        _answer([(operation, unavailable(str(error))) for operation in batch])
+        durable = self._keep(batch)
+        _answer([(operation, None if operation in durable else unavailable(str(error))) for operation in batch])
         self._kept = [operation for operation in batch if operation.lasting]
         for operation in self._kept:
             operation.future = None
+
+    def _recovered(self) -> None:
+        """Everything that was kept is written."""
+        if self._problem is not None:
+            log.warning("the ledger can write again")
+            self._problem = None
+            if self._emergency is not None:
+                self._emergency.clear()
 
     def _refuse_queued(self) -> None:
         try:
@@ -243,6 +286,17 @@ def unavailable(detail: str) -> LedgerUnavailable:
         retry_after_s=RETRY_S,
         detail=detail,
     )
+
+
+def _emergency(database: Database) -> Emergency | None:
+    """Raises: StoreError."""
+    if database.path is None:
+        return None
+    path = database.path.with_name(f"{database.path.name}.emergency")
+    try:
+        return Emergency(path)
+    except OSError as error:
+        raise StoreError(f"the emergency journal {path} can't be made: {error.strerror}; make room for 1 MiB there") from error
 
 
 def _transact(database: Database, books: Books, batch: list[Operation], now_ns: int, *, careful: bool = False) -> list[Any]:

@@ -143,8 +143,7 @@ class BooksMachine(RuleBasedStateMachine):
             self.commit(request, None, [], logged=False)
             return
         self.commit(request, None, exposed, logged=False)
-        # A hold that was given back may be made anew; not so one that left something behind.
-        hold.state = "void" if not exposed else "over"
+        hold.state = "void"
         if "gateway" in hold.scopes:
             self.posted["gateway"] += sum(exposed)
 
