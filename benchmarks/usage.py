@@ -53,7 +53,7 @@ def fill(file: Path, rows: int) -> None:
         )
         db.execute("INSERT INTO price VALUES (1, '{}')")
         db.executemany(
-            "INSERT INTO spending VALUES (?, ?, 'monthly', ?, ?, 0, ?, 0, 0)",
+            "INSERT INTO spending VALUES (?, ?, 'monthly', ?, ?, 0, ?, 0, 0, 0)",
             (
                 (1 + key, f"key:key-{key}", start_s, start_s + SPAN_S, DEBIT * len(range(key, rows, KEYS)))
                 for key in range(KEYS)

@@ -329,12 +329,41 @@ class Books:
                 return latest
         row = self._cursor.execute(self._sql.spending_at, (scope, period, start_s)).fetchone()
         if row is None:
-            self._sql.new_spendings.write(self._cursor, [(scope, period, start_s, window.end_s, 0, 0, 0, 0)])
-            row = self._cursor.execute(self._sql.spending_at, (scope, period, start_s)).fetchone()
-        found = self._know(row)
+            found = self._begin_spending(window)
+        else:
+            found = self._know(row)
         if latest is None or found.start_s > latest.start_s:
             self._latest[scope, period] = found
         return found
+
+    def _begin_spending(self, window: Window) -> Spending:
+        """A new window, which counts what was spent in it before and holds for what runs: a limit may come in its middle."""
+        self._flush()
+        carried = self._spent_before(window)
+        scope, period, start_s = window.scope, window.period, window.start_s
+        self._sql.new_spendings.write(self._cursor, [(scope, period, start_s, window.end_s, 0, carried, 0, 0, carried)])
+        found = self._know(self._cursor.execute(self._sql.spending_at, (scope, period, start_s)).fetchone())
+        key = _key_of(scope)
+        for held in self._open.values():
+            if held.created_ns >= start_s * 10**9 and (scope == GATEWAY or (key and held.subject[0] == key)):
+                held.spendings = (*held.spendings, found)
+                found.pending += held.amount
+                self._legs[held.id, found.id] = None
+                self._changed_spendings.add(found)
+        return found
+
+    def _spent_before(self, window: Window) -> int:
+        """What the usage log has of this window. It is kept long enough for any."""
+        sql, span = self._sql, (window.start_s * 10**9, window.end_s * 10**9)
+        key, family = _key_of(window.scope), window.scope.partition("/family:")[2]
+        if window.scope == GATEWAY:
+            return self._sum(sql.spent, *span) + self._sum(sql.exposed, *span)
+        if not key:
+            return 0
+        return self._sum(sql.spent_by_key_on_family, *span, key, family) if family else self._sum(sql.spent_by_key, *span, key)
+
+    def _sum(self, statement: str, *parameters: Any) -> int:
+        return self._cursor.execute(statement, parameters).fetchone()[0] or 0
 
     def _know(self, row: Sequence[Any]) -> Spending:
         """The one object of a stored window."""
@@ -382,3 +411,9 @@ class Books:
         self._legs.clear()
         self._entries.clear()
         self._usage.clear()
+
+
+def _key_of(scope: str) -> str:
+    """ "ci" of "key:ci" and "key:ci/family:doubao"; "" of what is no key's."""
+    kind, _, name = scope.partition(":")
+    return name.partition("/family:")[0] if kind == "key" else ""

@@ -16,7 +16,8 @@ class Spending:
     """One window of a budget, or a wallet."""
 
     __slots__ = (
-        "__weakref__", "credit", "end_s", "family", "id", "overrun", "pending", "period", "posted", "scope", "start_s",
+        "__weakref__", "carried", "credit", "end_s", "family", "id", "overrun", "pending", "period", "posted", "scope",
+        "start_s",
     )  # fmt: skip
 
     id: int
@@ -24,16 +25,17 @@ class Spending:
     posted: int
     pending: int
     overrun: int
+    carried: int
 
     def __init__(self, row: Sequence[Any]) -> None:
         """row: the columns of `spending`."""
         self.id, self.scope, self.period, self.start_s, self.end_s = row[:5]
-        self.credit, self.posted, self.pending, self.overrun = row[5:]
+        self.credit, self.posted, self.pending, self.overrun, self.carried = row[5:]
         self.family: str = self.scope.partition("/family:")[2]
 
     def row(self) -> tuple[Any, ...]:
         return (self.id, self.scope, self.period, self.start_s, self.end_s,
-                self.credit, self.posted, self.pending, self.overrun)  # fmt: skip
+                self.credit, self.posted, self.pending, self.overrun, self.carried)  # fmt: skip
 
 
 class Held:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
-from sqlalchemy import BindParameter, Column, Select, Table, Update, bindparam, literal_column, select, update
+from sqlalchemy import BindParameter, Column, Select, Table, Update, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
@@ -102,6 +102,19 @@ class Statements:
         self.price_id = sql(select(price.c.id).where(price.c.stamp == bindparam("stamp")))
         moved = (entry.c.kind, entry.c.debit, entry.c.credit, entry.c.amount)
         self.move = sql(select(*moved).where(entry.c.request_id == bindparam("request_id")))
+        within = (usage_row.c.received_ns >= bindparam("start_ns"), usage_row.c.received_ns < bindparam("end_ns"))
+        spent = select(func.sum(usage_row.c.debit)).where(*within)
+        of_key = spent.join(subject, subject.c.id == usage_row.c.subject_id).where(subject.c.key == bindparam("key"))
+        self.spent = sql(spent)
+        self.spent_by_key = sql(of_key)
+        self.spent_by_key_on_family = sql(of_key.where(subject.c.family == bindparam("family")))
+        self.exposed = sql(
+            select(func.sum(entry.c.amount)).where(
+                entry.c.kind == literal_column("'exposure'"),
+                entry.c.at_ns >= bindparam("start_ns"),
+                entry.c.at_ns < bindparam("end_ns"),
+            )
+        )
         self.seen = sql(update(owner).where(owner.c.epoch == bindparam("of")).values(seen_ns=bindparam("now")))
 
 

@@ -3,7 +3,8 @@
 owner         each life of a gateway on this store; its epoch marks the holds it made
 subject       who and what a usage row or a hold is about, kept once
 price         prices that made charges, as JSON, kept once
-spending      a budget's or a wallet's window: a derived cache of holds and entries, recomputed by `ledger verify`
+spending      a budget's or a wallet's window: a derived cache of holds and entries, recomputed by `ledger verify`; `carried` is
+              what had been spent in it before it was watched
 hold          what a request may cost at most, from admission to its end
 hold_leg      the windows that a hold stands in
 entry         the ledger itself: amounts moved from one account to another; append-only, so all accounts add up to zero. Of a
@@ -103,12 +104,14 @@ spending = _table(
     _int("posted"),
     _int("pending"),
     _int("overrun"),
+    _int("carried"),
     UniqueConstraint("scope", "period", "start_s", name="uq_spending"),
     CheckConstraint("start_s < end_s", name="span"),
     _range("credit", -MAX_BALANCE, MAX_BALANCE),
     _range("posted", 0, MAX_BALANCE),
     _range("pending", 0, MAX_BALANCE),
     _range("overrun", 0, MAX_BALANCE),
+    _range("carried", 0, MAX_BALANCE),
 )
 
 hold = _table(
@@ -188,7 +191,7 @@ usage_row = _table(
     _int("stream"),
     _range("debit", 0, MAX_NANOUSD),
 )
-Index("ix_usage_row_received_ns", usage_row.c.received_ns)
+Index("ix_usage_row_received_ns", usage_row.c.received_ns, usage_row.c.subject_id, usage_row.c.debit)
 
 virtual_key = _table(
     "virtual_key",

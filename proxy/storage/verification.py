@@ -154,6 +154,7 @@ class Windows:
         for row in self._stored:
             posted, pending, overrun = self._sums[row.id]
             credit = self._credits.pop(row.scope, 0) if row.period == "lifetime" else 0
+            posted += row.carried
             true = {"posted": posted, "pending": pending, "overrun": overrun, "credit": credit}
             for name, value in true.items():
                 if (stored := getattr(row, name)) != value:

@@ -51,7 +51,7 @@ class Wallets:
     async def create(self, name: str) -> bool:
         """Make an empty wallet. Returns False if there is one already. Raises: LedgerUnavailable."""
         window = wallet_window(name)
-        zeros = dict.fromkeys(("credit", "posted", "pending", "overrun"), 0)
+        zeros = dict.fromkeys(("credit", "posted", "pending", "overrun", "carried"), 0)
         span = {"scope": window.scope, "period": window.period, "start_s": window.start_s, "end_s": window.end_s}
 
         def make(connection: Connection) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -100,6 +101,25 @@ async def test_a_lowered_rate_limit_is_that_of_the_request_itself(serve: Serve, 
     assert (await served.chat()).headers["x-ratelimit-remaining-requests"] == "8"
     answered = await meddled(served, "authorize no place")
     assert (answered.status, answered.headers["x-ratelimit-limit-requests"]) == (429, "1")
+
+
+async def test_a_budget_that_comes_in_the_middle_of_the_day_counts_what_was_spent(
+    serve: Serve, fake_openai: FakeOpenAI
+) -> None:
+    served = await started(serve, fake_openai)
+    spent = [(await served.chat(max_tokens=6)).json["usage"]["cost"] for _ in range(2)]
+    fake_openai.delay(before_s=0.5)
+    running = asyncio.ensure_future(served.chat(max_tokens=6))
+    async with asyncio.timeout(5):
+        while len(fake_openai.requests) < 3:
+            await asyncio.sleep(0.01)
+    fake_openai.delay()
+    limit_nanousd = 3 * round(spent[0] * 10**9)
+    await served.gateway.store.keys.update("ann", {"budget": Limits(daily_nanousd=limit_nanousd, monthly_nanousd=10**12)})
+    assert (await served.chat(max_tokens=1)).error["param"] == "key.daily"
+    assert (await running).status == 200
+    assert (await served.chat(max_tokens=1)).error["param"] == "key.daily"
+    assert await served.gateway.store.reports.verify() == []
 
 
 async def test_a_key_of_the_file_is_its_own_whatever_the_store_says(serve: Serve, fake_openai: FakeOpenAI) -> None:

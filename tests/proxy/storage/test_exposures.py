@@ -112,7 +112,7 @@ async def test_no_more_than_is_open(store: Store) -> None:
 
 async def test_after_a_crash_it_is_known_where_a_request_went(store: Store, reopen: Open) -> None:
     (await store.ledger.reserve("sent", 60, [window(200)])).dispatched(route="ark-lite", provider="ark")
-    far = await store.ledger.reserve("streaming", 60, [gateway(100)])
+    far = await store.ledger.reserve("streaming", 60, [gateway(200)])
     far.dispatched(route="ark-lite", provider="ark")
     far.checkpoint(charge(20))
     await store.ledger.reserve("unsent", 60, [window(200)])

@@ -19,7 +19,8 @@ HOUR_S = 3600
 
 async def spend(store: Store, request_id: str, amount: int, limit: int, *, day: int = 0) -> None:
     reservation = await store.ledger.reserve(request_id, amount, [window(limit, day=day)])
-    await store.ledger.commit([reservation.settle(charge(amount))], row(request_id, amount))
+    received_ns = (START_S + day * DAY_S) * 10**9
+    await store.ledger.commit([reservation.settle(charge(amount))], row(request_id, amount, received_ns=received_ns))
 
 
 async def test_two_hundred_at_once_on_a_budget_for_ten_admit_exactly_ten(store: Store) -> None:

@@ -48,7 +48,9 @@ def upgrade() -> None:
         sa.Column("posted", Int, nullable=False),
         sa.Column("pending", Int, nullable=False),
         sa.Column("overrun", Int, nullable=False),
+        sa.Column("carried", Int, nullable=False),
         sa.CheckConstraint("credit BETWEEN -9000000000000000000 AND 9000000000000000000", name=op.f("ck_spending_credit")),
+        sa.CheckConstraint("carried BETWEEN 0 AND 9000000000000000000", name=op.f("ck_spending_carried")),
         sa.CheckConstraint("overrun BETWEEN 0 AND 9000000000000000000", name=op.f("ck_spending_overrun")),
         sa.CheckConstraint("pending BETWEEN 0 AND 9000000000000000000", name=op.f("ck_spending_pending")),
         sa.CheckConstraint("posted BETWEEN 0 AND 9000000000000000000", name=op.f("ck_spending_posted")),
@@ -189,7 +191,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("request_id", name=op.f("pk_usage_row")),
         sqlite_strict=True,
     )
-    op.create_index("ix_usage_row_received_ns", "usage_row", ["received_ns"], unique=False)
+    op.create_index("ix_usage_row_received_ns", "usage_row", ["received_ns", "subject_id", "debit"], unique=False)
     op.create_table(
         "hold_leg",
         sa.Column("hold_id", Int, nullable=False),
