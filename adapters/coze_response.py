@@ -102,6 +102,9 @@ class Chat:
 class ChatReader:
     """Reads what comes of a chat: its stream, or the Chat object of a create, retrieve or submit."""
 
+    reported = None
+    anomalies = ()
+
     def __init__(self, error_of: ErrorOf, before: Tokens = (0, 0)) -> None:
         """before: what the chat had taken when this part of it began."""
         self.done = False
@@ -157,6 +160,8 @@ class MessagesReader:
 
     done = False
     repeated = None
+    reported = None
+    anomalies = ()
 
     def __init__(self, error_of: ErrorOf) -> None:
         self._error_of = error_of

@@ -47,6 +47,9 @@ _ENDS = {"response.completed": "completed", "response.incomplete": "incomplete",
 class ResponseReader:
     """Reads one answer, streamed or whole."""
 
+    reported = None
+    """Usage comes with the end alone."""
+
     def __init__(self, asked_tier: str | None = None) -> None:
         """asked_tier: what a provider that doesn't say which tier it served is taken to have served."""
         self.done = False
@@ -56,6 +59,7 @@ class ResponseReader:
         self._items: dict[int, _Item] = {}
         self._calls = 0
         self._sealed = False
+        self.anomalies: Sequence[str] = ()
 
     def comment(self, sse: SseEvent) -> Sequence[ChatEvent]:
         return ()
@@ -209,7 +213,10 @@ class ResponseReader:
         if status == "completed":  # a call that nothing more was said of has no arguments, and clients expect {}
             for at, item in self._items.items():
                 events += self._arguments(at, item.given or "{}", whole=True)
-        return [*events, Finish(self._reason(response, status)), *response_usage(response, self._asked_tier)]
+        usage = response_usage(response, self._asked_tier)
+        if response.get("usage") and not usage:
+            self.anomalies = ("unusable",)
+        return [*events, Finish(self._reason(response, status)), *usage]
 
     def _reason(self, response: Mapping[str, Any], status: str) -> str:
         if status == "completed":

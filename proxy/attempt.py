@@ -77,7 +77,7 @@ class Attempts:
         story.target = target
         advance(story.ctx, target=target)
         story.usage, story.tally, story.first_token_ns = None, Tally(), None
-        story.exchange, story.sends, story.upstream_status, story.anomalies = None, 0, None, ()
+        story.exchange, story.works, story.taken, story.upstream_status, story.anomalies = None, False, False, None, ()
         outcome = "ok"
         try:
             await self._converse(story, await self._open(story), deadline_s)
@@ -140,7 +140,8 @@ class Attempts:
             match exchange.next():
                 case Send() as request:
                     await settlement.tell(story, "dispatched")
-                    story.sends, story.upstream_status = story.sends + 1, None
+                    story.taken = story.taken or story.works
+                    story.works, story.upstream_status = request.method != "GET", None
                     response = await story.waiting(self._transport.send(provider, target, request, deadline_s))
                     story.upstream_status = response.status
                     try:

@@ -34,10 +34,8 @@ def expose_uncharged(story: Story) -> None:
 
 
 def _may_have_been_served(story: Story, error: GatewayError | None) -> bool:
-    if not story.sends:
-        return False
-    if story.sends > 1:
-        return True  # what was sent before was taken
+    if story.taken or not story.works:
+        return story.taken
     if isinstance(error, UpstreamError):
         if error.progress in (Progress.NEVER_SENT, Progress.REFUSED):
             return False
@@ -50,7 +48,7 @@ def _expose(story: Story, reason: str) -> None:
     """Its reported usage or, without, the most that this route may cost."""
     target, chat = story.target, story.ctx.chat
     assert target is not None and chat is not None
-    story.sends = 0  # told once, even if a hang-up interrupts what follows and it is done again
+    story.works = story.taken = False  # told once, even if a hang-up interrupts what follows and it is done again
     usage = story.evidence()
     if usage is not None and usage.estimated:
         usage = None  # a sign that it worked, and no count of what it did

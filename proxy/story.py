@@ -57,8 +57,10 @@ class Story:
     target: Target | None = None
     exchange: Exchange | None = None
     """Of this attempt."""
-    sends: int = 0
-    """Requests of this attempt that went out, or may have."""
+    works: bool = False
+    """The last request of this attempt sets the provider to work; False: it only asks, or there was none."""
+    taken: bool = False
+    """One before it did, and was answered."""
     upstream_status: int | None = None
     """Of this attempt's last answer; None: none came."""
     dropped: tuple[str, ...] = ()

@@ -157,3 +157,47 @@ async def test_listed_and_reconciled_over_the_admin_api(serve: Serve, fake_opena
     assert done.json == {"requests": 2, "billed_usd": "0.006", "returned_usd": "0.006"}
     assert (await served.ask("GET", "/admin/v1/ledger/exposure", headers=admin)).json["exposure"] == []
     assert await served.gateway.store.reports.verify() == []
+
+
+JOBS = """
+from proxy import Exchange, Finish, NoOptions, Send, TextDelta, UpstreamFailed, DONE, hookimpl
+
+class Job(Exchange):
+    def __init__(self):
+        self.steps = iter([Send(path="/look", method="GET"), Send(path="/work"), Send(path="/result", method="GET")])
+    def next(self):
+        return next(self.steps, DONE)
+    def feed_head(self, status, headers):
+        self.status = status
+    def feed_eof(self):
+        if self.status != 200:
+            raise UpstreamFailed("no")
+        return ()
+
+class Jobs:
+    name, base_url, signer, simulated, options, prompt_overhead_tokens = "jobs", None, "bearer", False, NoOptions, 0
+    def open(self, chat, target):
+        return Job()
+
+@hookimpl
+def register_adapters(register):
+    register(Jobs())
+"""
+
+
+@pytest.mark.parametrize(("answers", "owed"), [(("500",), 0), (("200", "500"), 0), (("200", "200", "500"), MOST)])
+async def test_a_provider_that_is_asked_first_and_polled_then(
+    serve: Serve, scripted: Scripted, answers: tuple[str, ...], owed: int
+) -> None:
+    script = [step for status in answers for step in (READ, http_head(f"{status} X", content_length="0"))]
+    upstream = await scripted(script)
+    served = await serve(
+        providers={"relay": {"adapter": "jobs", "base_url": upstream.url, "api_key": "sk-upstream"}},
+        models={"doubao-seed": files.model(files.route("relay", "relay"), price=PRICE)},
+        keys=[files.key("ci", files.KEY)],
+        plugins=["virtual_keys", "budget", "routing", "metering", "metrics", "./jobs.py"],
+        also={"jobs.py": JOBS},
+    )
+    assert (await served.chat(max_tokens=6)).status == 502
+    assert len(upstream.requests) == len(answers)
+    assert sum(amount for _, _, amount in await exposed(served)) == owed
