@@ -61,7 +61,7 @@ def fill(file: Path, rows: int) -> None:
         )
         for begin in range(0, rows, BATCH):
             numbers = range(begin, min(rows, begin + BATCH))
-            for table, marks in (("hold", 12), ("hold_leg", 3), ("entry", 10), ("usage_row", 20)):
+            for table, marks in (("hold", 12), ("hold_leg", 3), ("entry", 11), ("usage_row", 21)):
                 values = ", ".join("?" * marks)
                 db.executemany(f"INSERT INTO {table} VALUES ({values})", _rows(table, numbers, start_s, rows))
     db.close()
@@ -81,10 +81,10 @@ def _rows(table: str, numbers: range, start_s: int, rows: int) -> Iterator[tuple
                 yield number + 1, 1 + key, None
             case "entry":
                 paid = (f"key:key-{key}", "provider:upstream", DEBIT)
-                yield number + 1, request_id, "charge", *paid, 1, "", "1,000 × $1.00/M", at_ns
+                yield number + 1, request_id, "charge", *paid, 1, "", "1,000 × $1.00/M", at_ns, 0
             case _:
                 counts = (1, 1000, 200, 300, 100, 0, DEBIT, 800)
-                timed = (1500, 200, 3, 200, "", "complete", 1)
+                timed = (1500, 200, 3, 200, "", "complete", 1, "")
                 yield request_id, "", at_ns, subject_id, user, *counts, *timed
 
 

@@ -61,6 +61,7 @@ class Tier:
 
 INPUT_RATES = ("input", "cached_input", "cache_write", "audio_input")
 OUTPUT_RATES = ("output", "reasoning", "audio_output")
+SIDES = (INPUT_RATES, OUTPUT_RATES)
 RATES = INPUT_RATES + OUTPUT_RATES
 LABELS = ("", "cached ", "cache-write ", "audio-input ", "", "reasoning ", "audio-output ")
 
@@ -206,6 +207,41 @@ class Price:
     def _pieces(self, images: int, tool_calls: Mapping[str, int]) -> int:
         calls = sum(max(0, count) * self.tools.get(name, 0) for name, count in tool_calls.items()) if tool_calls else 0
         return max(0, images) * self.image + calls
+
+
+ALSO = ("cache_write_tokens", "audio_input_tokens", "audio_output_tokens", "images")
+
+
+def also_counted(usage: Usage) -> str:
+    """What makes a price beside input, cached input, output and reasoning, as JSON; "" where there is nothing."""
+    found: dict[str, Any] = {name: count for name in ALSO if (count := getattr(usage, name))}
+    if usage.tool_calls:
+        found["tool_calls"] = dict(usage.tool_calls)
+    if usage.service_tier is not None:
+        found["service_tier"] = usage.service_tier
+    return json.dumps(found, sort_keys=True) if found else ""
+
+
+def price_of(stamp: Mapping[str, Any]) -> Price:
+    """The price that a stamp tells of: the inverse of `Price.per_million`. Raises: KeyError, ValueError, TypeError."""
+    tiers = stamp.get("tiers") or [stamp]
+    exchange = stamp.get("exchange_rate") or {"usd": "1", "date": ""}
+    return Price(
+        currency=stamp["currency"],
+        tiers=tuple(
+            Tier(
+                up_to_input_tokens=tier.get("up_to_input_tokens"),
+                up_to_output_tokens=tier.get("up_to_output_tokens"),
+                **{name: scaled(Decimal(tier.get(name, tier[side[0]])), 6) for side in SIDES for name in side},
+            )
+            for tier in tiers
+        ),
+        usd=Fraction(Decimal(exchange["usd"])),
+        usd_date=exchange["date"],
+        image=scaled(Decimal(stamp.get("image", "0")), 12),
+        tools={name: scaled(Decimal(usd), 12) for name, usd in stamp.get("tools", {}).items()},
+        service_tiers={name: Fraction(Decimal(factor)) for name, factor in stamp.get("service_tiers", {}).items()},
+    )
 
 
 def _ceiling(pico: int, scale: tuple[int, int]) -> int:

@@ -15,7 +15,7 @@ from proxy.clock import Clock
 from proxy.context import Attempt, Charge, EndReason, Hold, Outcome, RequestContext, Target
 from proxy.errors import GatewayError
 from proxy.estimate import Tally
-from proxy.money import nano_to_usd
+from proxy.money import also_counted, nano_to_usd
 from proxy.server import SERVER
 from proxy.storage.ledger import Exposure, Posting, UsageRow
 from proxy.streaming import Reply
@@ -242,6 +242,7 @@ class Story:
             output_tokens=usage.output_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             estimated=usage.estimated,
+            also_counted=also_counted(usage),
             debit_nanousd=charge.amount_nanousd,
             cost_nanousd=None if not costs else sum(costs),
             price=charge.price,

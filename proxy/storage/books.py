@@ -248,7 +248,7 @@ class Books:
                 self._expose(held.request_id, held.provider, exposure, "recovery", line)
             self._usage.append(
                 (held.request_id, "", held.created_ns, held.subject_id, held.user, 0, held.checkpoint_input, 0,
-                 held.checkpoint_output, 0, 1, charged, None, 0, None, 0, 0, "", "recovered", 0)
+                 held.checkpoint_output, 0, 1, charged, None, 0, None, 0, 0, "", "recovered", 0, "")
             )  # fmt: skip
         self._flush()
         return len(abandoned)
@@ -277,7 +277,8 @@ class Books:
         self._usage.append(
             (row.request_id, bounded_text(row.client_request_id), row.received_ns, subject_id, bounded_text(row.user),
              row.attempts, *map(bounded_count, counts), int(row.estimated), row.debit_nanousd, row.cost_nanousd,
-             row.latency_ms, row.first_token_ms, row.overhead_ms, row.status, row.code, row.end, int(row.stream))
+             row.latency_ms, row.first_token_ms, row.overhead_ms, row.status, row.code, row.end, int(row.stream),
+             row.also_counted)
         )  # fmt: skip
         account = payer(row.key, wallet)
         self._charge(row.request_id, account, row.provider, row.debit_nanousd, row.price, row.price_line)

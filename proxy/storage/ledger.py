@@ -67,6 +67,8 @@ class UsageRow:
     output_tokens: int
     reasoning_tokens: int
     estimated: bool
+    also_counted: str = ""
+    """What else made the debit, as JSON of `proxy.money.also_counted`; "" for nothing."""
     debit_nanousd: int
     cost_nanousd: int | None
     price_line: str

@@ -189,6 +189,7 @@ usage_row = _table(
     _text("code"),
     _text("ended"),
     _int("stream"),
+    _text("also_counted"),
     _range("debit", 0, MAX_NANOUSD),
 )
 Index("ix_usage_row_received_ns", usage_row.c.received_ns, usage_row.c.subject_id, usage_row.c.debit)

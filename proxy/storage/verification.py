@@ -7,17 +7,21 @@ was over by then is added up afterwards.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, and_, case, exists, func, literal, or_, select
 
+from proxy.chat import Usage
+from proxy.money import price_of
 from proxy.storage.tables import entry, hold, hold_leg, meta, price, spending, subject, usage_row
 
 SPENT = ("charge", "recovered", "late")
 """Entries that a request was charged by."""
 MOVED = ("topup", "adjust")
+COUNTS = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
 KEPT_SINCE = "usage_kept_since_ns"
 """In `meta`: usage rows from before may be gone."""
 LONGEST_REQUEST_NS = 86_400 * 10**9
@@ -47,6 +51,7 @@ def steps() -> Iterator[Step]:
         Slices(hold.c.id, _legs),
         Slices(usage_row.c.request_id, _usage),
         Slices(entry.c.id, _entries),
+        Slices(entry.c.id, _charges),
         Slices(price.c.id, _prices),
     )
 
@@ -265,6 +270,28 @@ def _reconciled(connection: Connection, within: Within) -> Iterator[str]:
     )
     for row in connection.execute(wrong):
         yield f"entry of {row.request_id}: what was reconciled is not what was exposed"
+
+
+def _charges(connection: Connection, within: Within) -> Iterator[str]:
+    """Each charge against its tokens × its stamped price; those that a plugin priced its own way are taken as they are."""
+    statement = (
+        select(entry.c.request_id, entry.c.amount, price.c.stamp, usage_row)
+        .join(price, price.c.id == entry.c.price_id)
+        .join(usage_row, usage_row.c.request_id == entry.c.request_id)
+        .where(within(entry.c.id), entry.c.kind == "charge")
+    )
+    for row in connection.execute(statement):
+        try:
+            stamp, also = json.loads(row.stamp), json.loads(row.also_counted or "{}")
+            if not isinstance(stamp, dict) or "currency" not in stamp:
+                continue
+            counts = {name: getattr(row, name) for name in COUNTS}
+            amount = price_of(stamp).amount_nanousd(Usage(**counts, **also))
+        except (ValueError, TypeError, KeyError, ArithmeticError) as error:
+            yield f"entry of {row.request_id}: its price or its counts can't be read ({type(error).__name__})"
+            continue
+        if amount != row.amount:
+            yield f"entry of {row.request_id}: it charged {row.amount}, its tokens at its price come to {amount}"
 
 
 def _prices(connection: Connection, within: Within) -> Iterator[str]:

@@ -66,6 +66,8 @@ class BooksMachine(RuleBasedStateMachine):
         self.database.begin()
         try:
             (answer,) = self.books.apply([operation], self.now_ns, careful=True)
+            if self.books.unwritten:
+                self.books.apply([], self.now_ns)  # as a moment later
         finally:
             self.database.commit()
         return answer

@@ -186,6 +186,7 @@ def upgrade() -> None:
         sa.Column("code", sa.Text(), nullable=False),
         sa.Column("ended", sa.Text(), nullable=False),
         sa.Column("stream", Int, nullable=False),
+        sa.Column("also_counted", sa.Text(), nullable=False),
         sa.CheckConstraint("debit BETWEEN 0 AND 1000000000000000", name=op.f("ck_usage_row_debit")),
         sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_usage_row_subject_id")),
         sa.PrimaryKeyConstraint("request_id", name=op.f("pk_usage_row")),
