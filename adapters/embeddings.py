@@ -64,6 +64,9 @@ def _exchange(
 class EmbeddingsReader:
     """Reads one answer, which never is a stream."""
 
+    reported = None
+    anomalies = ()
+
     def __init__(self, alias: str) -> None:
         self.done = False
         self.repeated = None
