@@ -55,7 +55,7 @@ class Tally:
 
     def usage(self, chat: ChatRequest) -> Usage:
         """The estimate: the prompt's text and all that was received."""
-        prompt = [chat.body.get(name) for name in ("messages", "tools", "input")]
+        prompt = [chat.body.get("messages", chat.body.get("input")), chat.body.get("tools")]
         return Usage(
             input_tokens=tokens_in(dumps(prompt).decode()),
             output_tokens=self.output_tokens,
