@@ -119,7 +119,8 @@ class Adapter(Protocol):
     base_url: str | None
     """Default of `base_url`; None: gateway.yaml must give one, unless `signer` is "none"."""
     signer: str
-    """How credentials go on: "bearer", "x-api-key", "volcengine" (as "bearer"; an AK/SK does, too) or "none" (needs none)."""
+    """How credentials go on: "bearer", "x-api-key", "raw" (Authorization without a scheme), "volcengine" (as "bearer"; an AK/SK
+    does, too), a token of credentials.py, or "none" (needs none)."""
     options: type[BaseModel]
     """Frozen model, unknown keys forbidden, of the adapter's own keys in a provider's section."""
     simulated: bool
@@ -147,6 +148,19 @@ class Embedder(Protocol):
 
     def open_embeddings(self, chat: ChatRequest, target: Target) -> Exchange:
         """Begin an attempt at a request whose task is "embeddings": one Answer with a Finish, and Usage. Raises: as `open`."""
+        ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """What an adapter has, besides, whose own keys choose where the provider is and how it is signed."""
+
+    def place(self, options: BaseModel) -> str:
+        """The base URL where gateway.yaml gives none."""
+        ...
+
+    def signed_by(self, options: BaseModel) -> str:
+        """The signer, instead of `signer`."""
         ...
 
 

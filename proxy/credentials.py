@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from proxy.jwt import SENSENOVA_SPAN_S, ZHIPU_SPAN_S, sensenova_token, zhipu_token
 from proxy.secret import Secret
 
 if TYPE_CHECKING:
@@ -22,13 +23,42 @@ def _x_api_key(credential: Secret) -> dict[str, str]:
     return {"x-api-key": credential.reveal()} if credential else {}
 
 
+def _raw(credential: Secret) -> dict[str, str]:
+    return {"authorization": credential.reveal()} if credential else {}
+
+
 def _none(credential: Secret) -> dict[str, str]:
     return {}
 
 
 VOLCENGINE = "volcengine"
-SIGNERS: Mapping[str, Signer] = {"bearer": _bearer, "x-api-key": _x_api_key, VOLCENGINE: _bearer, "none": _none}
+SIGNERS: Mapping[str, Signer] = {
+    "bearer": _bearer,
+    "x-api-key": _x_api_key,
+    "raw": _raw,
+    VOLCENGINE: _bearer,
+    "none": _none,
+}
 """{the name in `Adapter.signer`: credential → headers}. Of "volcengine" the credential may be made from an AK/SK."""
+
+TOKENS: Mapping[str, tuple[int, Callable[[Secret, int], str]]] = {
+    "zhipu_jwt": (ZHIPU_SPAN_S, zhipu_token),
+    "sensenova_jwt": (SENSENOVA_SPAN_S, sensenova_token),
+}
+"""{name: (seconds that a token is used for, (credential, Unix seconds) → a token that goes on as a bearer)}."""
+
+
+def sign(signer: str, credential: Secret, now_s: int) -> dict[str, str]:
+    """The headers with a credential. Raises: UpstreamRejectedUs: it can't sign."""
+    if signer in TOKENS and credential:
+        credential = Secret(TOKENS[signer][1](credential, now_s))
+        signer = "bearer"
+    return SIGNERS[signer](credential) if credential else {}
+
+
+def span_of(signer: str, now_s: int) -> int:
+    """A number that stays the same as long as `sign` answers the same."""
+    return now_s // TOKENS[signer][0] if signer in TOKENS else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

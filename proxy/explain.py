@@ -106,6 +106,7 @@ class Explainer:
         await ctx.snapshot.chain.every("authorize", ctx)
         provider = ctx.snapshot.providers[target.provider]
         credential = MASK if provider.credential or provider.access else provider.credential
+        provider = replace(provider, signer="")
         step = open_exchange(provider.adapter, await planning.transformed(ctx, chat), target).next()
         if not isinstance(step, Send):
             return None

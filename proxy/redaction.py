@@ -14,7 +14,8 @@ MASK = "*****"
 SHORTEST_SECRET = 8
 """A shorter text would blot out words of every line."""
 _CREDENTIAL = re.compile(
-    r"(?P<before>\bbearer\s+|\bx-api-key[\"']?\s*[:=]\s*[\"']?|://[^\s/:@]+:)[^\s\"',@]+|\bsk-[A-Za-z0-9_-]{8,}",
+    r"(?P<before>\bbearer\s+|\bx-api-key[\"']?\s*[:=]\s*[\"']?|://[^\s/:@]+:)[^\s\"',@]+|\bsk-[A-Za-z0-9_-]{8,}"
+    r"|\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+",
     re.IGNORECASE,
 )
 

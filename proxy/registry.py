@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from proxy import hookspecs
 from proxy.adapter import Adapter
 from proxy.config import PluginLoadError
-from proxy.credentials import SIGNERS
+from proxy.credentials import SIGNERS, TOKENS
 
 BUILTIN_CHAIN = ("virtual_keys", "model_scope", "rate_limit", "budget", "routing", "metering", "metrics", "access_log")
 """What an absent `plugins:` list means, as far as installed."""
@@ -203,7 +203,7 @@ def _check_adapter(adapter: Any) -> None:
     wanted = ("name", "base_url", "signer", "simulated", "options", "prompt_overhead_tokens", "open")
     if missing := [member for member in wanted if not hasattr(adapter, member)]:
         raise PluginLoadError(f"adapter {name!r} has no {', '.join(missing)}")
-    if adapter.signer not in SIGNERS:
+    if adapter.signer not in {*SIGNERS, *TOKENS}:
         raise PluginLoadError(f"adapter {name!r} names the signer {adapter.signer!r}, expected one of {', '.join(SIGNERS)}")
     if not (isinstance(adapter.options, type) and issubclass(adapter.options, BaseModel)):
         raise PluginLoadError(f"adapter {name!r} has options that are no pydantic model; without any, use NoOptions")

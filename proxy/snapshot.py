@@ -9,7 +9,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from proxy.adapter import Adapter, Adviser
+from proxy.adapter import Adapter, Adviser, Placed
 from proxy.chain import Chain
 from proxy.chat import Task
 from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
@@ -35,6 +35,8 @@ class Provider:
     connect_s: float
     access: AccessKey | None = None
     """Instead of `credential`: what the transport gets one with."""
+    signer: str = ""
+    """Of the adapter's own choice for these options; "": its usual one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,8 @@ def compile_snapshot(config: Config, adapters: Mapping[str, Adapter], chain: Cha
 
 def _provider(name: str, section: ProviderConfig, config: Config, adapters: Mapping[str, Adapter]) -> Provider:
     adapter = adapters[section.adapter]
+    placed = adapter if isinstance(adapter, Placed) else None
+    known_url = adapter.base_url if placed is None else placed.place(section.options)
     # A credential that is written but empty is one that is missing; where none is written at all, it is a
     # provider that needs none, like a local server.
     written = section.model_fields_set & {"api_key", "access_key"}
@@ -133,11 +137,12 @@ def _provider(name: str, section: ProviderConfig, config: Config, adapters: Mapp
     return Provider(
         name=name,
         adapter=adapter,
-        base_url=section.base_url or adapter.base_url or "",
+        base_url=section.base_url or known_url or "",
         credential=section.api_key,
         active=keyless or bool(section.api_key) or access is not None,
         connect_s=_timeouts(config, section).connect_s,
         access=access,
+        signer="" if placed is None else placed.signed_by(section.options),
     )
 
 

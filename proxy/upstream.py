@@ -21,7 +21,7 @@ from proxy.adapter import Send
 from proxy.clock import Clock, SystemClock
 from proxy.connections import Pool
 from proxy.context import Target
-from proxy.credentials import SIGNERS
+from proxy.credentials import sign, span_of
 from proxy.deadlines import NEVER, Deadlines
 from proxy.errors import (
     Progress,
@@ -88,7 +88,8 @@ class AiohttpTransport:
 
     def __init__(self, user_agent: str, clock: Clock | None = None) -> None:
         self._user_agent = user_agent
-        self._keys = TemporaryKeys(self._ask_control_plane, clock or SystemClock())
+        self._clock = clock or SystemClock()
+        self._keys = TemporaryKeys(self._ask_control_plane, self._clock)
         self._deadlines = Deadlines()
         self._pools: dict[tuple[str, str, float], Pool] = {}
 
@@ -121,7 +122,7 @@ class AiohttpTransport:
             headers["content-type"] = "application/json"
         if request.headers:
             headers.update(request.headers)
-        return headers | SIGNERS[provider.adapter.signer](credential)
+        return headers | sign(_signer_of(provider), credential, self._clock.now_ns() // 10**9)
 
     def secrets(self) -> Sequence[Secret]:
         return self._keys.secrets()
@@ -160,7 +161,8 @@ class AiohttpTransport:
     def _head(self, pool: Pool, provider: Provider, request: Send, credential: Secret) -> bytes:
         """Request line and headers. Raises: UpstreamUnreachable for what can't be written as HTTP."""
         own = tuple((request.headers or {}).items())
-        made_of = (credential, request.method, request.path, own, bool(request.body))
+        span = span_of(_signer_of(provider), self._clock.now_ns() // 10**9)
+        made_of = (credential, span, request.method, request.path, own, bool(request.body))
         head = pool.heads.get(made_of)
         if head is None:
             lines = [f"{request.method} {pool.path}{request.path} HTTP/1.1", f"host: {pool.host}"]
@@ -296,6 +298,10 @@ class AiohttpResponse:
         else:
             self._connection.close()
         await self._pool.give_back()
+
+
+def _signer_of(provider: Provider) -> str:
+    return provider.signer or provider.adapter.signer
 
 
 def _pool_key(provider: Provider) -> tuple[str, str, float]:
