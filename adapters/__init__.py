@@ -1,4 +1,4 @@
-"""The built-in adapters, one per dialect."""
+"""The built-in adapters, one per dialect, and one per family that speaks OpenAI's in its own way."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,8 @@ from adapters.ark_messages import ArkMessages
 from adapters.ark_responses import ArkResponses
 from adapters.coze import Coze
 from adapters.openai_chat import OpenAIChat
+from adapters.profiled_chat import ProfiledChat
+from adapters.profiles import PROFILES
 from adapters.simulator import Simulator
 from proxy import Adapter, hookimpl
 
@@ -17,3 +19,5 @@ def register_adapters(register: Callable[[Adapter], None]) -> None:
     """Register every built-in adapter."""
     for adapter in (OpenAIChat(), Ark(), ArkBots(), ArkMessages(), ArkResponses(), Coze(), Simulator()):
         register(adapter)
+    for profile in PROFILES:
+        register(ProfiledChat(profile))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from adapters.json_members import read_object
-from adapters.openai_errors import Refusal, read_refusal, refusal_of
+from adapters.openai_errors import OPENAI_FORM, ErrorForm, Refusal, read_refusal, refusal_of
 from adapters.repeated_chunk import RepeatedChunk
 from adapters.sse import SseEvent, SseFramer
 from proxy import (
@@ -43,8 +43,9 @@ _FIRST_OF_EVENTS = (b":", b"d", b"e", b"i", b"r")
 class AnswerReader(Protocol):
     """A dialect's answer. It isn't shown errors: those are met before."""
 
-    done: bool
-    """The stream is complete; whatever follows is ignored."""
+    @property
+    def done(self) -> bool:
+        """The stream is complete; whatever follows is ignored."""
 
     @property
     def repeated(self) -> RepeatedChunk | None:
@@ -84,8 +85,10 @@ class OnePost(Exchange):
         reader: AnswerReader,
         error_of: Callable[[Refusal], UpstreamError],
         dropped: Sequence[str] = (),
+        form: ErrorForm = OPENAI_FORM,
     ) -> None:
         self.dropped = tuple(dropped)
+        self._form = form
         self._send: Send | None = send
         self._reader = reader
         self._error_of = error_of
@@ -134,7 +137,7 @@ class OnePost(Exchange):
             raise self._fault
         match self._kind:
             case "error":
-                raise self._error_of(read_refusal(self._status, self._headers, bytes(self._body)))
+                raise self._error_of(read_refusal(self._status, self._headers, bytes(self._body), self._form))
             case "json":
                 values = read_object(bytes(self._body))
                 self._check_for_error(values)
@@ -213,8 +216,10 @@ class OnePost(Exchange):
         return self._reader.event(sse, values)
 
     def _check_for_error(self, values: Mapping[str, Any], *, named: bool = False) -> None:
+        if self._form.unwrap is not None:
+            values = self._form.unwrap(values)
         if named or values.get("error") or values.get("type") == "error":
-            error = self._error_of(refusal_of(values, self._headers))
+            error = self._error_of(refusal_of(values, self._headers, form=self._form))
             error.progress = Progress.HEADERS_ONLY
             raise error
 
@@ -223,5 +228,6 @@ class OnePost(Exchange):
         return UpstreamProtocolError(f"The provider answered with {what}.", upstream=self._upstream(), detail=detail)
 
     def _upstream(self) -> dict[str, Any]:
-        request_id = header(self._headers, "x-request-id", "request-id", "x-client-request-id")
+        names = (*self._form.request_id_headers, "x-request-id", "request-id", "x-client-request-id")
+        request_id = header(self._headers, *names)
         return Refusal(status=self._status, request_id=request_id).upstream()

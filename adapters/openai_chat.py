@@ -64,4 +64,4 @@ def post(path: str, body: Mapping[str, Any], *, stream: bool) -> Send:
 
 def exchange(send: Send, chat: ChatRequest, dialect: Dialect = OPENAI, dropped: Sequence[str] = ()) -> Exchange:
     """One POST, answered in OpenAI's dialect or in a vendor's version of it."""
-    return OnePost(send, ChatReader(chat, dialect), dialect.error, dropped)
+    return OnePost(send, ChatReader(chat, dialect), dialect.error, dropped, dialect.form)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -94,17 +94,36 @@ class Refusal:
         return {"status": self.status, "code": _short(self.code), "request_id": _short(self.request_id)}
 
 
-def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refusal:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorForm:
+    """How a vendor writes its errors, where that is not as OpenAI does."""
+
+    unwrap: Callable[[Any], Any] | None = None
+    """An error's body, or any body under 200, → the same with `error`, if it tells of one in another way."""
+    request_id_headers: tuple[str, ...] = ()
+    """Looked at before OpenAI's."""
+    request_id_members: tuple[str, ...] = ()
+    """Of the body or of its error, where no header tells."""
+    retry_after_member: str = ""
+    """Of the error: seconds to wait, where no header tells."""
+
+
+OPENAI_FORM = ErrorForm()
+
+
+def read_refusal(status: int, headers: Mapping[str, str], body: bytes, form: ErrorForm = OPENAI_FORM) -> Refusal:
     """Read an error answer: OpenAI's object, a string, FastAPI's `detail`, HTML, or nothing."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         value = body.decode(errors="replace")
-    return refusal_of(value, headers, status)
+    return refusal_of(form.unwrap(value) if form.unwrap else value, headers, status, form)
 
 
-def refusal_of(value: Any, headers: Mapping[str, str], status: int | None = None) -> Refusal:
-    """Read an error out of JSON. status None: it came inside a 200, so the error itself must tell."""
+def refusal_of(
+    value: Any, headers: Mapping[str, str], status: int | None = None, form: ErrorForm = OPENAI_FORM
+) -> Refusal:
+    """Read an error out of JSON, unwrapped. status None: it came inside a 200, so the error itself must tell."""
     if isinstance(value, list) and value:
         value = value[0]
     error = value
@@ -122,8 +141,9 @@ def refusal_of(value: Any, headers: Mapping[str, str], status: int | None = None
         type=kind,
         param=_short(param) or None if isinstance(param, str) else None,
         text=(text or _text_of(error))[:_LOGGED_CHARACTERS],
-        request_id=header(headers, "x-request-id", "request-id"),
-        retry_after_s=retry_after_s(headers),
+        request_id=header(headers, *form.request_id_headers, "x-request-id", "request-id")
+        or _member(value, fields, form.request_id_members),
+        retry_after_s=_wait_told(headers, fields.get(form.retry_after_member)),
         date=header(headers, "date"),
     )
 
@@ -238,6 +258,19 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     else:
         seconds = _seconds_between(header(headers, "date"), text)
     return min(seconds, LONGEST_COOL_DOWN_S) if seconds >= 0 else None
+
+
+def _wait_told(headers: Mapping[str, str], told: Any) -> float | None:
+    seconds = retry_after_s(headers)
+    if seconds is not None or type(told) not in (int, float) or told < 0:
+        return seconds
+    return min(float(told), LONGEST_COOL_DOWN_S)
+
+
+def _member(value: Any, fields: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    """The first of these members that the error or the body around it has."""
+    around = value if isinstance(value, dict) else {}
+    return next((_name(found[name]) for found in (fields, around) for name in names if found.get(name)), "")
 
 
 def _seconds_between(earlier: str, later: str) -> float:

@@ -91,9 +91,11 @@ def write_cap(body: dict[str, Any], cap: int, field: str) -> None:
         body[name] = cap
 
 
-def write_stream(body: dict[str, Any], chat: ChatRequest, *, ask_for_usage: bool) -> None:
-    """Ask for a stream if the client wants one, and for usage in it whether the client wants it or not."""
-    if not chat.stream:
+def write_stream(body: dict[str, Any], *, streamed: bool, ask_for_usage: bool) -> None:
+    """Ask for a stream or for JSON, and for usage in a stream whether the client wants it or not."""
+    if not streamed:
+        if body.pop("stream", False):
+            body.pop("stream_options", None)
         return
     body["stream"] = True
     options = dict(body.get("stream_options") or {})
@@ -127,7 +129,7 @@ def openai_body(
     dropped = take_out(body, REDIRECTING | OTHER_CAPS)
     body["model"] = target.upstream_model
     write_cap(body, target.output_cap, cap_field)
-    write_stream(body, chat, ask_for_usage=ask_for_usage)
+    write_stream(body, streamed=chat.stream, ask_for_usage=ask_for_usage)
     return body, dropped
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from adapters.json_members import edited
 from adapters.openai_answer import add_parts, choices_of, index_of, read_usage, started_of
-from adapters.openai_errors import Refusal, openai_error
+from adapters.openai_errors import OPENAI_FORM, ErrorForm, Refusal, openai_error
 from adapters.repeated_chunk import RepeatedChunk
 from adapters.sse import SseEvent
 from proxy import (
@@ -51,6 +51,7 @@ class Dialect:
     """Where a vendor's answers depart from OpenAI's: plain functions, so that a vendor is a row."""
 
     error: Callable[[Refusal], UpstreamError] = openai_error
+    form: ErrorForm = OPENAI_FORM
     usage: Callable[[Any, Any], Usage | None] = read_usage
     """(usage block, service tier) → Usage, or None where it can't be used."""
     mender: Callable[[], Mender] | None = None

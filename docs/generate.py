@@ -45,11 +45,13 @@ def tables() -> str:
 def titles() -> Titles:
     """{model: title of its table} of every model that has keys in gateway.yaml."""
     found: dict[type[BaseModel], str] = {Config: "The file", **_nested(Config, "")}
+    adapters: dict[type[BaseModel], list[str]] = {}
     for adapter in _adapters():
-        title = f"providers.NAME with adapter: {adapter.name}"
-        found[adapter.options] = title
-        inner = _nested(adapter.options, "providers.NAME")
-        found |= {model: f"{path} with adapter: {adapter.name}" for model, path in inner.items()}
+        adapters.setdefault(adapter.options, []).append(adapter.name)
+    for options, names in adapters.items():
+        found[options] = f"providers.NAME with adapter: {', '.join(names)}"
+        inner = _nested(options, "providers.NAME")
+        found |= {model: f"{path} with adapter: {', '.join(names)}" for model, path in inner.items()}
     registry = Registry(None, PAGE.parent)
     for name in registry.names:
         options = registry.plugin_model(name) if name in BUILT_IN_PLUGINS else None
