@@ -35,8 +35,8 @@ def write_thinking(body: dict[str, Any], switch: Thinking) -> list[str]:
         dropped.append("reasoning_effort")
     elif switch.efforts:
         body["reasoning_effort"] = _nearest(effort, switch.efforts)
-    else:
-        _write_kind(body, "enabled", {}, switch)
+    elif not _write_kind(body, "enabled", {}, switch):
+        dropped.append("reasoning_effort")
     return dropped
 
 
