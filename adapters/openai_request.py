@@ -46,7 +46,7 @@ CAPS = ("max_tokens", "max_completion_tokens")
 
 _FREE_TIERS = frozenset({"auto", "default"})
 _CLIENT_TOOLS = frozenset({"function", "custom"})
-_SEARCHES = ("web_search_options", "enable_search", "search_options", "plugins")
+_SEARCHES = ("web_search_options", "enable_search", "search_options", "web_search", "enable_enhancement", "plugins")
 _PRICED = frozenset({"service_tier", "tools", "modalities", "audio", "prediction", "background", *_SEARCHES})
 """Without one of these nothing changes the price."""
 
@@ -94,7 +94,8 @@ def write_cap(body: dict[str, Any], cap: int, field: str) -> None:
 def write_stream(body: dict[str, Any], *, streamed: bool, ask_for_usage: bool) -> None:
     """Ask for a stream or for JSON, and for usage in a stream whether the client wants it or not."""
     if not streamed:
-        if body.pop("stream", False):
+        if body.get("stream"):
+            del body["stream"]
             body.pop("stream_options", None)
         return
     body["stream"] = True

@@ -90,6 +90,8 @@ class Profile:
     """Neighbours of one role are refused; their texts become one message."""
     no_empty_content: bool = False
     """An empty content is refused; it becomes a space."""
+    text_only: str | None = None
+    """Models that take no images, or pretend to see them: images are refused, lists of texts become one text."""
     flat_images: str | None = None
     """Models whose parts have an image's address as a text, and its base64 as image_base64."""
     replay_reasoning: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adapters.profile import Profile
+from proxy import BadRequest
 
 Message = dict[str, Any]
 
@@ -16,12 +17,19 @@ _DATA_URL = re.compile(r"data:image/[^;,]+;base64,")
 
 
 def write_messages(body: dict[str, Any], profile: Profile, model: str) -> None:
-    """Write the messages anew where the profile wants them so; the client's stay as they are."""
+    """Write the messages anew where the profile wants them so; the client's stay as they are.
+
+    Raises: BadRequest (unsupported_parameter): an image for a model that sees none.
+    """
     messages: list[Message] = [dict(message) for message in body["messages"]]
     if profile.system_role_only:
         for message in messages:
             if message["role"] == "developer":
                 message["role"] = "system"
+    if profile.text_only is not None and re.search(profile.text_only, model):
+        for message in messages:
+            if isinstance(message.get("content"), list):
+                message["content"] = _one_text(message["content"])
     if profile.alternating_roles:
         messages = _merged(messages)
     if profile.no_empty_content:
@@ -37,6 +45,12 @@ def write_messages(body: dict[str, Any], profile: Profile, model: str) -> None:
             if reasoning := message.pop("reasoning_content", None):
                 message["reasoning_details"] = [{"type": "reasoning.text", "text": reasoning, "index": 0}]
     body["messages"] = messages
+
+
+def _one_text(parts: Sequence[Mapping[str, Any]]) -> str:
+    if any(part["type"] != "text" for part in parts):
+        raise BadRequest("This model reads texts alone.", code="unsupported_parameter", param="messages")
+    return "".join(part["text"] for part in parts)
 
 
 def with_bare_images(messages: Sequence[Message]) -> list[Message]:

@@ -161,8 +161,9 @@ class AiohttpTransport:
     def _head(self, pool: Pool, provider: Provider, request: Send, credential: Secret) -> bytes:
         """Request line and headers. Raises: UpstreamUnreachable for what can't be written as HTTP."""
         own = tuple((request.headers or {}).items())
-        span = span_of(_signer_of(provider), self._clock.now_ns() // 10**9)
-        made_of = (credential, span, request.method, request.path, own, bool(request.body))
+        signer = _signer_of(provider)
+        span = span_of(signer, self._clock.now_ns() // 10**9)
+        made_of = (credential, signer, span, request.method, request.path, own, bool(request.body))
         head = pool.heads.get(made_of)
         if head is None:
             lines = [f"{request.method} {pool.path}{request.path} HTTP/1.1", f"host: {pool.host}"]

@@ -20,6 +20,8 @@ from aiohttp import web
 from proxy.boot import load
 from proxy.gateway import Gateway
 from tests.e2e import files, processes
+from tests.fakes import FakeArk
+from tests.fakes.families import fake
 from tests.markdown import ROOT
 from tests.system_tools import NODE_CLIENT, needs, needs_node_sdk
 
@@ -116,6 +118,32 @@ async def test_a_team_has_its_scopes_and_budgets(started: Any, tmp_path: Path) -
         "CI_KEY": ["doubao-seed"],
         "ANALYTICS_KEY": ["deepseek-chat"],
     }
+
+
+VENDORS = {
+    "DEEPSEEK": "deepseek", "MOONSHOT": "kimi", "DASHSCOPE": "qwen", "ZHIPUAI": "glm", "QIANFAN": "ernie",
+    "TOKENHUB": "hunyuan", "MINIMAX": "minimax", "STEP": "stepfun", "BAICHUAN": "baichuan", "SPARK": "spark",
+    "SENSENOVA": "sensenova", "MAAS": "pangu", "ZHINAO": "zhinao", "YI": "yi", "INTERNLM": "internlm", "LONGCAT": "longcat",
+}  # fmt: skip
+"""{prefix of the environment's names: family}."""
+
+
+async def test_seventeen_families_answer_one_key(started: Any, tmp_path: Path) -> None:
+    one_key = "sk-one-key-0123456789-0123456789"
+    async with AsyncExitStack() as stack:
+        ark = await stack.enter_async_context(FakeArk())
+        environ = {"GATEWAY_KEY": one_key, "ARK_BASE_URL": ark.base_url, "ARK_API_KEY": ark.key}
+        for prefix, family in VENDORS.items():
+            vendor = await stack.enter_async_context(fake(family))
+            name = "SPARK_API_PASSWORD" if family == "spark" else f"{prefix}_API_KEY"
+            environ |= {f"{prefix}_BASE_URL": vendor.base_url, name: vendor.key}
+        ask = await started(copied("seventeen_families.yaml", tmp_path), environ)
+        for family in ("doubao", *VENDORS.values()):
+            status, body, headers = await ask(family, one_key)
+            assert (family, status, body["choices"][0]["message"]["content"]) == (family, 200, "Hello, you said: hi")
+            assert (body["model"], headers["x-paifang-route"]) == (family, "ark" if family == "doubao" else family)
+            status, text, _ = await ask(family, one_key, stream=True)
+            assert status == 200 and text.endswith("data: [DONE]\n\n") and '"error"' not in text
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ OFF: Mapping[str, Any] = {"enable_thinking": False}
 ON: Mapping[str, Any] = {"enable_thinking": True}
 TYPE_ON: Mapping[str, Any] = {"thinking": {"type": "enabled"}}
 DEVELOPER = Case(fields={"messages": [{"role": "developer", "content": "be brief"}, HI]})
+TEXTS = Case(fields={"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]})
 EMPTY = Case(fields={"messages": [HI, {"role": "assistant", "content": ""}, HI]})
 REPLAY = Case(fields={"messages": AFTER_TOOLS, "tools": [WEATHER]}, text="The tool said: 22")
 SCHEMA = Case(fields={"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}}, text=JSON_TEXT)
@@ -65,6 +66,7 @@ BUSY, MONEY, MODEL = "upstream_rate_limited", "upstream_quota_exhausted", "upstr
 GLM_MARKED = Answer(text="<|begin_of_box|>42<|end_of_box|>")
 CASES: dict[str, dict[str, Case]] = {
     "deepseek": {
+        "text_only": replace(TEXTS, model="deepseek-v4-pro"),
         "replay_reasoning": REPLAY,
         "thinking": thinking(wish=OFF, thinks=False),
         "user_field": Case(fields={"user": "ada"}),
@@ -128,6 +130,7 @@ CASES: dict[str, dict[str, Case]] = {
     "minimax": {
         "cap_field": Case(sent=lambda body: body.get("max_completion_tokens") == 1000),
         "always_sent": Case(sent=lambda body: body.get("reasoning_split") is True),
+        "text_only": replace(TEXTS, model="MiniMax-M2.7"),
         "replay_as_details": Case(
             fields={"messages": [HI, {"role": "assistant", "content": "x", "reasoning_content": "because"}, HI]},
             sent=_details_sent,
@@ -199,6 +202,7 @@ CASES: dict[str, dict[str, Case]] = {
         "thinking": thinking(wish=ON, thinks=True),
     },
     "longcat": {
+        "text_only": TEXTS,
         "thinking": thinking(wish=OFF, thinks=False),
         "within": temperature(1.5),
         "retry_after_member": failing(429, "rate_limit_exceeded", BUSY, retry_after_s=60),

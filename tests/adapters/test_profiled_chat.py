@@ -166,6 +166,14 @@ def test_more_than_one_choice_is_refused_where_there_is_but_one(name: str) -> No
     assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "n")
 
 
+def test_an_image_is_refused_where_the_model_would_make_up_what_it_shows() -> None:
+    pictured = {"messages": [{"role": "user", "content": [{"type": "text", "text": "what is this?"}, IMAGE]}]}
+    with pytest.raises(BadRequest) as caught:
+        opened("deepseek", pictured, model="deepseek-v4-pro")
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "messages")
+    assert sent("deepseek", pictured)[1]["messages"] == pictured["messages"]
+
+
 @pytest.mark.parametrize(
     ("name", "fields", "dropped"),
     [

@@ -94,6 +94,7 @@ HABITS: dict[str, Habits] = {
     "deepseek": Habits(
         thinks=by_type(),
         replay="",
+        texts_only="-pro",
         refused=(("", frozenset({"user", "enable_thinking"})),),
         user_pattern=r"[A-Za-z0-9_-]+",
         json_schema=False,
@@ -156,6 +157,7 @@ HABITS: dict[str, Habits] = {
         cap="max_completion_tokens",
         thinks=by_type(),
         reasoning_as=_minimax_reasoning,
+        texts_only="M2",
         refused=(("", PENALTIES | {"logit_bias", "n", "functions", "enable_thinking"}),),
         ranges={"temperature": (1e-9, 1), "top_p": (1e-9, 1)},
         calls_as="no index",
@@ -227,6 +229,7 @@ HABITS: dict[str, Habits] = {
         request_id_header="",
     ),
     "longcat": Habits(
+        texts_only="",
         thinks=by_type(),
         ranges={"temperature": (0, 1), "top_p": (0, 1)},
         refused=(("", frozenset({"enable_thinking"})),),

@@ -45,6 +45,8 @@ class Habits:
     """(models, highest cap)."""
     alternating: bool = False
     empty_refused: bool = False
+    texts_only: str | None = None
+    """Models that refuse a content that is a list."""
     flat_images: bool = False
     replay: str | None = None
     """Models that refuse a turn with tools whose reasoning is not given back."""
@@ -216,6 +218,9 @@ def _check_messages(body: Body, habits: Habits) -> None:
             raise _bad(f"unknown role {message['role']}")
         if habits.empty_refused and not message.get("content") and not message.get("tool_calls"):
             raise _bad("message content is empty")
+        takes_lists = habits.texts_only is None or not re.search(habits.texts_only, body["model"])
+        if not takes_lists and not isinstance(message.get("content", ""), str):
+            raise _bad("content must be a string")
         parts = message["content"] if isinstance(message.get("content"), list) else []
         if habits.flat_images and any(isinstance(part.get("image_url"), dict) for part in parts):
             raise _bad("image_url must be a string")
