@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from adapters.profile import Profile
@@ -16,12 +16,13 @@ _PLACEHOLDER = " "
 _DATA_URL = re.compile(r"data:image/[^;,]+;base64,")
 
 
-def write_messages(body: dict[str, Any], profile: Profile, model: str) -> None:
-    """Write the messages anew where the profile wants them so; the client's stay as they are.
+def write_messages(body: dict[str, Any], profile: Profile, model: str) -> list[str]:
+    """Write the messages anew where the profile wants them so; the client's stay as they are. Returns what is left out.
 
     Raises: BadRequest (unsupported_parameter): an image for a model that sees none.
     """
     messages: list[Message] = [dict(message) for message in body["messages"]]
+    dropped: list[str] = []
     if profile.system_role_only:
         for message in messages:
             if message["role"] == "developer":
@@ -29,15 +30,17 @@ def write_messages(body: dict[str, Any], profile: Profile, model: str) -> None:
     if profile.text_only is not None and re.search(profile.text_only, model):
         for message in messages:
             if isinstance(message.get("content"), list):
-                message["content"] = _one_text(message["content"])
+                message["content"] = _one_text(message["content"], dropped)
     if profile.alternating_roles:
-        messages = _merged(messages)
+        messages = _merged(messages, dropped)
     if profile.no_empty_content:
         for message in messages:
             if not message.get("content") and not message.get("tool_calls"):
                 message["content"] = _PLACEHOLDER
     if profile.flat_images is not None and re.search(profile.flat_images, model):
         messages = [_with_parts(message, _flat) for message in messages]
+        if any("detail" in part["image_url"] for part in _images(body["messages"])):
+            dropped.append("messages[].content[].image_url.detail")
     if profile.replay_reasoning is not None and re.search(profile.replay_reasoning, model) and _thinks(body):
         _replay(messages)
     if profile.replay_as_details:
@@ -45,12 +48,20 @@ def write_messages(body: dict[str, Any], profile: Profile, model: str) -> None:
             if reasoning := message.pop("reasoning_content", None):
                 message["reasoning_details"] = [{"type": "reasoning.text", "text": reasoning, "index": 0}]
     body["messages"] = messages
+    return dropped
 
 
-def _one_text(parts: Sequence[Mapping[str, Any]]) -> str:
+def _one_text(parts: Sequence[Mapping[str, Any]], dropped: list[str]) -> str:
     if any(part["type"] != "text" for part in parts):
         raise BadRequest("This model reads texts alone.", code="unsupported_parameter", param="messages")
+    dropped += (f"messages[].content[].{name}" for part in parts for name in part if name not in ("type", "text"))
     return "".join(part["text"] for part in parts)
+
+
+def _images(messages: Sequence[Message]) -> Iterator[Mapping[str, Any]]:
+    for message in messages:
+        if isinstance(message.get("content"), list):
+            yield from (part for part in message["content"] if _url_of(part) is not None)
 
 
 def with_bare_images(messages: Sequence[Message]) -> list[Message]:
@@ -106,12 +117,14 @@ def _turns(messages: Sequence[Message]) -> list[list[Message]]:
     return turns
 
 
-def _merged(messages: Sequence[Message]) -> list[Message]:
+def _merged(messages: Sequence[Message], dropped: list[str]) -> list[Message]:
     """Neighbours of one role as one message, as far as they have nothing but texts."""
     merged: list[Message] = []
     for message in messages:
         last = merged[-1] if merged else None
         if last is not None and message["role"] == last["role"] and _is_text(message) and _is_text(last):
+            if last.pop("name", None) or message.get("name"):
+                dropped.append("messages[].name")
             texts = (last["content"], message["content"])
             last["content"] = "\n\n".join(text for text in texts if text)
         else:
@@ -120,5 +133,5 @@ def _merged(messages: Sequence[Message]) -> list[Message]:
 
 
 def _is_text(message: Message) -> bool:
-    plain = message.keys() <= {"role", "content", "name", "reasoning_content"}
+    plain = message.keys() <= {"role", "content", "name"}
     return plain and message["role"] != "tool" and isinstance(message.get("content"), str)

@@ -61,7 +61,7 @@ def profile_body(
     dropped += _write_user(body, profile)
     dropped += _write_format(body, profile, model)
     dropped += _write_tools(body, profile, model)
-    write_messages(body, profile, model)
+    dropped += write_messages(body, profile, model)
     if isinstance(options, GlmOptions) and options.bare_images:
         body["messages"] = with_bare_images(body["messages"])
     if isinstance(options, SparkOptions) and options.tool_calls_switch and body.get("tools"):

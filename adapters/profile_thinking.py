@@ -64,7 +64,7 @@ def _write_kind(body: dict[str, Any], kind: str, thinking: dict[str, Any], switc
         case "effort" if not on and "none" in switch.efforts:
             body["reasoning_effort"] = "none"
         case "never":
-            return not on
+            return False
         case _:
             return on  # it thinks anyway
     return True

@@ -105,7 +105,7 @@ def ask(profile: Profile, case: Case) -> tuple[Seen, dict[str, Any]]:
 def _serve(fake: FakeFamily, path: str, body: dict[str, Any]) -> tuple[int, Mapping[str, str], Sequence[bytes]]:
     headers = CIMultiDictProxy(CIMultiDict({"Authorization": f"Bearer {KEY}"}))
     received = Received(
-        id="req_1", method="POST", path=f"/v1{path}", headers=headers, raw=b"", body=body, peer=("127.0.0.1", 1)
+        id="req_1", method="POST", path=f"/v1{path}", query={}, headers=headers, raw=b"", body=body, peer=("127.0.0.1", 1)
     )
     kind = {"content-type": "application/json", **fake.reply_headers(received)}
     door = fake.doors.get(("POST", received.path))

@@ -50,7 +50,7 @@ SOME = {"type": "enabled", "budget_tokens": 9}
         ),
         (Thinking(style="always"), {"enable_thinking": True}, {}, []),
         (Thinking(style="always"), {"thinking": OFF}, {}, ["thinking"]),
-        (Thinking(style="never"), {"enable_thinking": False}, {}, []),
+        (Thinking(style="never"), {"enable_thinking": False}, {}, ["enable_thinking"]),
         (Thinking(style="never"), {"enable_thinking": True, "thinking": ON}, {}, ["thinking", "enable_thinking"]),
         (Thinking(style="never"), {"reasoning_effort": "high"}, {}, ["reasoning_effort"]),
     ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.testkit import Door
-from tests.adapters.doors import ark, ark_bots, ark_messages, ark_responses, coze, openai_chat, simulator
+from tests.adapters.doors import ark, ark_bots, ark_messages, ark_responses, coze, openai_chat, profiles, simulator
 
 DOORS: tuple[Door, ...] = (
     openai_chat.DOOR,
@@ -13,5 +13,6 @@ DOORS: tuple[Door, ...] = (
     ark_responses.DOOR,
     coze.STREAMING,
     coze.POLLING,
+    *profiles.DOORS,
     simulator.DOOR,
 )
