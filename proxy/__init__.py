@@ -1,6 +1,6 @@
 """Paifang's public names: all that plugins and adapters need. Beside them only `proxy.testkit` is public, for tests."""
 
-from proxy.adapter import DONE, Adapter, Done, Emit, Exchange, NoOptions, Send, Step, Wait, header
+from proxy.adapter import DONE, Adapter, Done, Emit, Exchange, NoOptions, Placed, Send, Step, Wait, header
 from proxy.app import App
 from proxy.bound import affordable_cap, cost_bound, refuse_unpriced, smallest_cost_bound
 from proxy.calendar import LIFETIME, Calendar
@@ -99,6 +99,7 @@ __all__ = [
     "NoRoute",
     "Outcome",
     "Part",
+    "Placed",
     "PluginFault",
     "Posting",
     "Price",

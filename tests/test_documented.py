@@ -16,6 +16,7 @@ import typer
 from prometheus_client.parser import text_string_to_metric_families
 
 import proxy
+from adapters.profiles import PROFILES
 from proxy import hookspecs, testkit
 from proxy.boot import load
 from proxy.commands import application
@@ -27,6 +28,7 @@ README = (ROOT / "README.md").read_text()
 PLUGINS = (ROOT / "docs/plugins.md").read_text()
 CONFIGURATION = ROOT / "docs/configuration.md"
 CATALOGUE = ROOT / "docs/catalogue.md"
+FAMILIES = ROOT / "docs/providers.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SOURCES = "\n".join(path.read_text() for room in ("proxy", "plugins", "adapters") for path in (ROOT / room).rglob("*.py"))
 HOOKS = {
@@ -102,12 +104,21 @@ def test_every_link_leads_somewhere(page: Path, generator: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(
-    "block", [block for page in (ROOT / "README.md", CONFIGURATION, CATALOGUE) for block in blocks(page, "yaml")], ids=str
+    "block", [block for page in (ROOT / "README.md", CONFIGURATION, CATALOGUE, FAMILIES) for block in blocks(page, "yaml")], ids=str
 )
 def test_every_configuration_that_is_shown_is_valid(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(block.text)
     load(file, {})
+
+
+def test_the_page_of_the_families_has_every_profile_where_it_is() -> None:
+    text = FAMILIES.read_text()
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| `(\S+)` \| (?:`(\S+)` )?\|", text, re.MULTILINE)
+    assert rows == [(profile.name, profile.base_url, profile.intl_url or "") for profile in PROFILES]
+    told = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert told == [profile.name for profile in PROFILES]
+    assert [name for name in told if f"`{name}`" not in README] == ["sensenova_compat"]
 
 
 def commands_of(group: Any, before: str = "") -> set[str]:
