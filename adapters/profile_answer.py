@@ -134,13 +134,16 @@ class FinishWithUsage:
 
     def __init__(self) -> None:
         self._called: set[int] = set()
+        self._ended: set[int] = set()
 
     def __call__(self, values: Values, member: str) -> bool:
         changed = False
         for index, choice, message in messages_of(values, member):
             if message.get("tool_calls"):
                 self._called.add(index)
-            if values.get("usage") is not None and not choice.get("finish_reason"):
+            if values.get("usage") is not None and not choice.get("finish_reason") and index not in self._ended:
                 choice["finish_reason"] = "tool_calls" if index in self._called else "stop"
                 changed = True
+            if choice.get("finish_reason"):
+                self._ended.add(index)
         return changed

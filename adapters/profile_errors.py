@@ -25,6 +25,8 @@ from proxy import Remedy, UpstreamError
 
 Kind = Literal["busy", "resting", "failed", "credential", "quota", "model", "filtered", "overlong", "refused"]
 
+_WAIT = re.compile(r"after ([0-9]{1,4}) seconds?\b")
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorRule:
@@ -78,6 +80,14 @@ def unwrapped(members: Sequence[str]) -> Callable[[Any], Any]:
     return unwrap
 
 
+def _busy(refusal: Refusal) -> UpstreamError:
+    """Kimi says how long to wait in words alone."""
+    told = _WAIT.search(refusal.text)
+    if refusal.retry_after_s is None and told is not None:
+        refusal = replace(refusal, retry_after_s=min(float(told[1]), LONGEST_COOL_DOWN_S))
+    return busy(refusal, "The provider is limiting the gateway's requests; try again later.")
+
+
 def _resting(refusal: Refusal) -> UpstreamError:
     seconds = refusal.retry_after_s or LONGEST_COOL_DOWN_S
     return busy(
@@ -87,7 +97,7 @@ def _resting(refusal: Refusal) -> UpstreamError:
 
 
 _ANSWERS: Mapping[Kind, Callable[[Refusal], UpstreamError]] = {
-    "busy": lambda refusal: busy(refusal, "The provider is limiting the gateway's requests; try again later."),
+    "busy": _busy,
     "resting": _resting,
     "failed": failed,
     "credential": lambda refusal: rejected(

@@ -103,9 +103,10 @@ def test_every_link_leads_somewhere(page: Path, generator: ModuleType) -> None:
             assert anchor in anchors.setdefault(file, {generator.anchor(heading) for heading in headings}), target
 
 
-@pytest.mark.parametrize(
-    "block", [block for page in (ROOT / "README.md", CONFIGURATION, CATALOGUE, FAMILIES) for block in blocks(page, "yaml")], ids=str
-)
+SHOWN = [block for page in (ROOT / "README.md", CONFIGURATION, CATALOGUE, FAMILIES) for block in blocks(page, "yaml")]
+
+
+@pytest.mark.parametrize("block", SHOWN, ids=str)
 def test_every_configuration_that_is_shown_is_valid(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(block.text)
