@@ -27,26 +27,27 @@ Step = Callable[[Values, str], bool]
 
 def steps_of(profile: Profile, model: str, *, cumulative: bool) -> tuple[list[Step], bool]:
     """What to do with one answer of this model, and whether the texts of all its chunks must be looked at."""
-    first: list[Step] = [drop_repeated_message] if profile.repeats_message else []
-    texts: list[Step] = []
+    marks = [mark for models, mark in profile.dropped_marks if fits(models, model)]
+    steps: list[Step] = []
+    if profile.repeats_message:
+        steps.append(drop_repeated_message)
     if cumulative:
-        texts.append(FullTexts(profile.reasoning_names))
+        steps.append(FullTexts(profile.reasoning_names))
     if profile.reasoning_names:
-        texts.append(rename_reasoning(profile.reasoning_names))
+        steps.append(rename_reasoning(profile.reasoning_names))
     if profile.think_tags:
-        texts.append(SplitReasoning())
-    if marks := [mark for models, mark in profile.dropped_marks if fits(models, model)]:
-        texts.append(DroppedMarks(marks))
-    others: list[Step] = []
+        steps.append(SplitReasoning())
+    if marks:
+        steps.append(DroppedMarks(marks))
     if profile.tool_index_fix or profile.tool_object_fix:
-        others.append(ToolCalls(objects=profile.tool_object_fix))
+        steps.append(ToolCalls(objects=profile.tool_object_fix))
     if profile.usage_in_choice:
-        others.append(take_usage_out_of_choices)
+        steps.append(take_usage_out_of_choices)
     if profile.finish_reasons:
-        others.append(finish_as(profile.finish_reasons))
+        steps.append(finish_as(profile.finish_reasons))
     if profile.usage_ends:
-        others.append(FinishWithUsage())
-    return [*first, *texts, *others], bool(texts)
+        steps.append(FinishWithUsage())
+    return steps, cumulative or profile.think_tags or bool(marks)
 
 
 class MendingReader:

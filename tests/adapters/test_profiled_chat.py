@@ -72,7 +72,7 @@ def test_where_no_quirk_applies_bytes_pass(name: str) -> None:
     assert three_ways(lambda: opened(name), body) == expected
 
 
-@pytest.mark.parametrize("name", ["deepseek", "kimi", "glm", "qwen", "yi"])
+@pytest.mark.parametrize("name", ["deepseek", "kimi", "glm", "qwen", "sensenova", "yi"])
 def test_a_stream_whose_texts_are_as_they_should_be_is_read_by_repetition(name: str) -> None:
     exchange: Any = opened(name)
     exchange.feed_head(200, SSE)
