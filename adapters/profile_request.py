@@ -66,6 +66,7 @@ def profile_body(
         body["messages"] = with_bare_images(body["messages"])
     if isinstance(options, SparkOptions) and options.tool_calls_switch and body.get("tools"):
         body["tool_calls_switch"] = True
+    dropped += (name for name, value in profile.always_sent.items() if body.get(name, value) != value)
     return {**body, **profile.always_sent}, sorted(set(dropped))
 
 

@@ -22,7 +22,7 @@ def write_thinking(body: dict[str, Any], switch: Thinking) -> list[str]:
     enabled: bool | None = body.pop("enable_thinking", None)
     effort: str | None = body.pop("reasoning_effort", None)
     kind = thinking.get("type") or (None if enabled is None else "enabled" if enabled else "disabled")
-    dropped: list[str] = []
+    dropped = [] if switch.style == "type" else _write_budget(body, thinking, switch)
     if effort == "none" and "none" not in switch.efforts:
         kind = kind or "disabled"
     else:
@@ -38,6 +38,15 @@ def write_thinking(body: dict[str, Any], switch: Thinking) -> list[str]:
     elif not _write_kind(body, "enabled", {}, switch):
         dropped.append("reasoning_effort")
     return dropped
+
+
+def _write_budget(body: dict[str, Any], thinking: dict[str, Any], switch: Thinking) -> list[str]:
+    """What stands beside the type in `thinking`, where the vendor has no such object."""
+    others = [name for name, value in thinking.items() if name != "type" and value is not None]
+    if switch.style == "flag" and "budget_tokens" in others:
+        body.setdefault("thinking_budget", thinking["budget_tokens"])
+        others.remove("budget_tokens")
+    return [f"thinking.{name}" for name in others]
 
 
 def _write_kind(body: dict[str, Any], kind: str, thinking: dict[str, Any], switch: Thinking) -> bool:

@@ -40,6 +40,8 @@ SOME = {"type": "enabled", "budget_tokens": 9}
         (ADAPTIVE, {"enable_thinking": True}, {"thinking": {"type": "adaptive"}}, []),
         (ADAPTIVE, {"thinking": {"type": "adaptive"}}, {"thinking": {"type": "adaptive"}}, []),
         (Thinking(style="flag"), {"thinking": ON}, {"enable_thinking": True}, []),
+        (Thinking(style="flag"), {"thinking": SOME}, {"enable_thinking": True, "thinking_budget": 9}, []),
+        (Thinking(style="mode"), {"thinking": SOME}, {"thinking_mode": True}, ["thinking.budget_tokens"]),
         (Thinking(style="mode"), {"thinking": OFF}, {"thinking_mode": False}, []),
         (Thinking(style="enabled"), {"enable_thinking": True}, {"thinking": {"enabled": True}}, []),
         (

@@ -183,6 +183,7 @@ def test_an_image_is_refused_where_the_model_would_make_up_what_it_shows() -> No
         ("glm", {"stop": ["a", "b"], "logprobs": True}, ("logprobs", "stop")),
         ("deepseek", {"user": "a b", "response_format": {"type": "json_schema"}}, ("response_format.json_schema", "user")),
         ("sensenova_compat", {"frequency_penalty": -1}, ("frequency_penalty",)),
+        ("minimax", {"reasoning_split": False, "functions": []}, ("functions", "reasoning_split")),
         ("yi", {"enable_thinking": True, "seed": 7}, ("enable_thinking",)),
     ],
 )
