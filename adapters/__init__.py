@@ -8,7 +8,7 @@ from adapters.ark_messages import ArkMessages
 from adapters.ark_responses import ArkResponses
 from adapters.coze import Coze
 from adapters.openai_chat import OpenAIChat
-from adapters.profiled_chat import ProfiledChat
+from adapters.profiled_chat import adapter_of
 from adapters.profiles import PROFILES
 from adapters.simulator import Simulator
 from proxy import Adapter, hookimpl
@@ -20,4 +20,4 @@ def register_adapters(register: Callable[[Adapter], None]) -> None:
     for adapter in (OpenAIChat(), Ark(), ArkBots(), ArkMessages(), ArkResponses(), Coze(), Simulator()):
         register(adapter)
     for profile in PROFILES:
-        register(ProfiledChat(profile))
+        register(adapter_of(profile))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from adapters.one_post import OnePost
-from adapters.openai_errors import Refusal
+from adapters.openai_errors import OPENAI_FORM, ErrorForm, Refusal
 from adapters.openai_request import REDIRECTING, take_out
 from adapters.sse import SseEvent
 from proxy import (
@@ -34,11 +34,13 @@ _OF_ARK = frozenset({"dimensions", "encoding_format", "input", "model", "user"})
 _OF_ARK_MULTIMODAL = _OF_ARK | {"instructions", "multi_embedding", "sparse_embedding"}
 
 
-def openai_embeddings(chat: ChatRequest, target: Target, error_of: ErrorOf) -> Exchange:
+def openai_embeddings(
+    chat: ChatRequest, target: Target, error_of: ErrorOf, form: ErrorForm = OPENAI_FORM
+) -> Exchange:
     """One request as the client wrote it."""
     body = dict(chat.body)
     dropped = take_out(body, REDIRECTING)
-    return _exchange("/embeddings", body, chat, target, error_of, dropped)
+    return _exchange("/embeddings", body, chat, target, error_of, dropped, form)
 
 
 def ark_embeddings(chat: ChatRequest, target: Target, error_of: ErrorOf) -> Exchange:
@@ -54,11 +56,17 @@ def ark_embeddings(chat: ChatRequest, target: Target, error_of: ErrorOf) -> Exch
 
 
 def _exchange(
-    path: str, body: dict[str, Any], chat: ChatRequest, target: Target, error_of: ErrorOf, dropped: Sequence[str]
+    path: str,
+    body: dict[str, Any],
+    chat: ChatRequest,
+    target: Target,
+    error_of: ErrorOf,
+    dropped: Sequence[str],
+    form: ErrorForm = OPENAI_FORM,
 ) -> Exchange:
     body["model"] = target.upstream_model
     send = Send(path=path, body=dumps(body), headers={"accept": "application/json"})
-    return OnePost(send, EmbeddingsReader(chat.model), error_of, dropped)
+    return OnePost(send, EmbeddingsReader(chat.model), error_of, dropped, form)
 
 
 class EmbeddingsReader:

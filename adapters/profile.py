@@ -69,6 +69,8 @@ class Profile:
     """{value of the option `auth`: signer}."""
     options: type[ProfileOptions] = ProfileOptions
 
+    embeddings: bool = False
+    """It has `/embeddings`, too, in OpenAI's dialect."""
     paths: tuple[tuple[str, str], ...] = ()
     """(models, path), the first that fits; without one, /chat/completions."""
     cap_field: str = "max_tokens"

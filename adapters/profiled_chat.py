@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
+from adapters.embeddings import openai_embeddings
 from adapters.one_post import AnswerReader, OnePost
 from adapters.openai_chat import post
 from adapters.openai_errors import ErrorForm
@@ -64,3 +65,15 @@ class ProfiledChat:
         else:
             reader = ChatReader(chat, self._dialect)
         return OnePost(send, reader, self._dialect.error, dropped, self._dialect.form)
+
+
+class ProfiledEmbeddings(ProfiledChat):
+    """A family that makes embeddings, too."""
+
+    def open_embeddings(self, chat: ChatRequest, target: Target) -> Exchange:
+        return openai_embeddings(chat, target, self._dialect.error, self._dialect.form)
+
+
+def adapter_of(profile: Profile) -> ProfiledChat:
+    """The adapter of a family."""
+    return ProfiledEmbeddings(profile) if profile.embeddings else ProfiledChat(profile)

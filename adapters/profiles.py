@@ -19,10 +19,8 @@ from adapters.profile_options import (
 
 _PENALTIES = frozenset({"presence_penalty", "frequency_penalty"})
 _FUNCTIONS = frozenset({"functions", "function_call"})
-_ON_OFF = (Thinking(style="type"),)
 _NEVER = Thinking(style="never")
 _FIXED_SAMPLING = r"kimi-k(2\.[5-9]|[3-9])"
-_GLM_VISION = r"glm-[0-9.]+v"
 
 DEEPSEEK = Profile(
     name="deepseek",
@@ -99,7 +97,7 @@ GLM = Profile(
     one_stop=True,
     do_sample=True,
     tool_choices=(("", frozenset({"auto"})),),
-    dropped_marks=((_GLM_VISION, "<|begin_of_box|>"), (_GLM_VISION, "<|end_of_box|>")),
+    dropped_marks=((r"glm-[0-9.]+v", "<|begin_of_box|>"), (r"glm-[0-9.]+v", "<|end_of_box|>")),
     tool_index_fix=True,
     finish_reasons={"sensitive": "content_filter", "network_error": "error"},
     errors=profile_codes.GLM,
@@ -109,6 +107,7 @@ GLM = Profile(
 ERNIE = Profile(
     name="ernie",
     base_url="https://qianfan.baidubce.com/v2",
+    embeddings=True,
     system_role_only=True,
     alternating_roles=True,
     no_empty_content=True,
@@ -235,7 +234,7 @@ PANGU = Profile(
     options=RegionalOptions,
     system_role_only=True,
     replay_reasoning="deepseek",
-    thinking=(Thinking(models="qwen3", style="template"), *_ON_OFF),
+    thinking=(Thinking(models="qwen3", style="template"), Thinking(style="type")),
     errors=profile_codes.PANGU,
     error_members=("error_code",),
 )
@@ -243,6 +242,7 @@ PANGU = Profile(
 ZHINAO = Profile(
     name="zhinao",
     base_url="https://api.360.cn/v1",
+    embeddings=True,
     signers={"raw": "raw"},
     options=ZhinaoOptions,
     tools_unstreamed=True,
@@ -273,7 +273,7 @@ LONGCAT = Profile(
     base_url="https://api.longcat.chat/openai/v1",
     system_role_only=True,
     text_only="",
-    thinking=(Thinking(models="Flash", style="flag"), *_ON_OFF),
+    thinking=(Thinking(models="Flash", style="flag"), Thinking(style="type")),
     within=(Within(field="temperature", low=0, high=1),),
     retry_after_member="retry_after",
 )

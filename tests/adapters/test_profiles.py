@@ -13,7 +13,7 @@ from tests.adapters.asking import Case, ask
 from tests.adapters.quirks import CASES
 
 NAMED = {profile.name: profile for profile in PROFILES}
-NO_QUIRKS = {"name", "base_url", "intl_url", "signer", "signers", "options"}
+NO_QUIRKS = {"name", "base_url", "intl_url", "signer", "signers", "options", "embeddings"}
 DEFAULTS: dict[str, Any] = {
     each.name: each.default_factory() if each.default_factory is not MISSING else each.default
     for each in fields(Profile)

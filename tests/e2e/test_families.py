@@ -100,6 +100,23 @@ async def test_its_account_without_money_is_the_operators_trouble(family: Family
     assert "余额" not in str(caught.value.body)
 
 
+@pytest.mark.parametrize("name", ["ernie", "zhinao"])
+async def test_it_makes_embeddings(serve: Serve, name: str) -> None:
+    async with fake(name) as vendor:
+        vectors = {"task": "embeddings", "family": name, "price": {"input": 1}, "routes": [files.route(name, name, "any")]}
+        served = await serve(
+            providers={name: {"adapter": name, "base_url": vendor.base_url, "api_key": vendor.key}},
+            models={"vectors": vectors},
+            keys=[files.key("all", files.KEY)],
+        )
+        async with openai.AsyncOpenAI(api_key=files.KEY, base_url=f"{served.url}/v1", max_retries=0) as sdk:
+            answer = await sdk.embeddings.create(model="vectors", input=["a", "b c"])
+            assert (answer.model, len(answer.data), answer.usage.prompt_tokens) == ("vectors", 2, 3)
+            vendor.fail_next(200 if name == "ernie" else 429, "rpm_rate_limit_exceeded")
+            with pytest.raises(openai.RateLimitError):
+                await sdk.embeddings.create(model="vectors", input="a")
+
+
 async def test_a_signed_token_is_all_that_zhipu_sees(serve: Serve) -> None:
     async with fake("glm") as vendor:
         served = await serve(

@@ -139,6 +139,7 @@ HABITS: dict[str, Habits] = {
         request_id_header="",
     ),
     "ernie": Habits(
+        embeddings=True,
         alternating=True,
         empty_refused=True,
         thinks=by_flag("enable_thinking"),
@@ -216,6 +217,7 @@ HABITS: dict[str, Habits] = {
         error=modelarts,
     ),
     "zhinao": Habits(
+        embeddings=True,
         tools_lost_in_streams=True,
         ranges={"temperature": (0, 1), "top_p": (0, 1)},
         refused=(("", frozenset({"enable_thinking"})),),

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from tests.fakes.answers import Answer, asked_in_chat, compose
 from tests.fakes.ark_checks import without_nulls
 from tests.fakes.faults import Refusal
-from tests.fakes.openai import FakeOpenAI, OpenAIChat
+from tests.fakes.openai import FakeOpenAI, OpenAIChat, OpenAIEmbeddings
 from tests.fakes.server import DONE, Event, Received, Reply, data_frame
 
 KEY = "sk-fake-family-00000000000000000"
@@ -70,6 +70,7 @@ class Habits:
     repeats_message: bool = False
     envelope: Mapping[str, Any] = field(default_factory=dict)
     """Members of every chunk and answer."""
+    embeddings: bool = False
     comments: bool = False
     """Keep-alive comments before and within a stream, blank lines before JSON."""
 
@@ -87,9 +88,19 @@ class FakeFamily(FakeOpenAI):
         self.finish: str | None = None
         """What the next answers end with, in the vendor's words."""
         self.doors = {("POST", f"/v1{path}"): FamilyChat(self) for _, path in habits.paths}
+        if habits.embeddings:
+            self.doors["POST", "/v1/embeddings"] = FamilyEmbeddings(self)
 
     def reply_headers(self, received: Received) -> dict[str, str]:
         return {self.habits.request_id_header: received.id} if self.habits.request_id_header else {}
+
+
+@dataclass(frozen=True)
+class FamilyEmbeddings(OpenAIEmbeddings):
+    fake: FakeFamily
+
+    def error_body(self, refusal: Refusal, received: Received) -> Body:
+        return FamilyChat(self.fake).error_body(refusal, received)
 
 
 @dataclass(frozen=True)
