@@ -18,7 +18,7 @@ from adapters.profile_texts import DroppedMarks, FullTexts, SplitReasoning, mess
 from adapters.profile_tools import ToolCalls
 from adapters.repeated_chunk import RepeatedChunk
 from adapters.sse import SseEvent
-from proxy import ChatEvent, ChatRequest, Progress, dumps
+from proxy import ChatEvent, ChatRequest, Progress, Usage, dumps
 
 Values = dict[str, Any]
 Step = Callable[[Values, str], bool]
@@ -66,6 +66,14 @@ class MendingReader:
     def repeated(self) -> RepeatedChunk | None:
         # A chunk that differs from the last one in its text alone has nothing that the other steps look for.
         return None if self._all_texts else self._reader.repeated
+
+    @property
+    def reported(self) -> Usage | None:
+        return self._reader.reported
+
+    @property
+    def anomalies(self) -> Sequence[str]:
+        return self._reader.anomalies
 
     def event(self, sse: SseEvent, values: Values) -> Sequence[ChatEvent]:
         said_something = bool(choices_of(values))
