@@ -15,6 +15,7 @@ from proxy.configtypes import (
     ExchangeRate,
     Listen,
     Name,
+    Pause,
     Seconds,
     Text,
     whole,
@@ -40,6 +41,9 @@ class ServerConfig(Section):
     port: Annotated[int, *whole(0, 65535)] = Field(8080, description="Port to listen on; 0: any free one.")
     workers: Annotated[int, *whole(0, 1024)] = Field(1, description="Processes; 0: one per core.")
     max_body_bytes: Count = Field(20_971_520, description="Largest request body that is read.")
+    drain_delay_s: Pause = Field(
+        0, description="Seconds at shutdown in which /readyz says no and requests are still taken: for load balancers."
+    )
     drain_timeout_s: Seconds = Field(30, description="Seconds that running answers get at shutdown.")
 
 

@@ -7,7 +7,7 @@ import inspect
 import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from proxy.boot import Loaded, compile_loaded, load, store_url
 from proxy.clock import Clock, SystemClock
 from proxy.endpoints.http import PublicEndpoints
 from proxy.errors import ConfigError, NotFound, Problem
+from proxy.leaving import GRACE_S, leave
+from proxy.listening import bind, close
 from proxy.pipeline import Pipeline
 from proxy.server import Handler, Route, Runner
 from proxy.storage.store import Store, open_store
@@ -28,9 +30,6 @@ from proxy.tail import Tail
 from proxy.upstream import AiohttpTransport
 
 VERSION = version("paifang")
-SHUTDOWN_GRACE_S = 5
-"""For answers that had to be broken off: time to settle and to say so."""
-
 log = structlog.get_logger("paifang")
 
 
@@ -70,8 +69,13 @@ class Gateway:
         self.address = ""
         """Where it listens, such as http://127.0.0.1:8080; empty while it doesn't."""
         self.started_ns = clock.now_ns()
+        self.leaving = False
+        """True: it is about to end."""
+        self.runners: list[Runner] = []
+        """Those of the API and of metrics."""
+        self._control: list[Runner] = []
+        self._control_paths: list[Path] = []
         self._environ = environ
-        self._runners: list[Runner] = []
         self._changing = asyncio.Lock()
 
     @classmethod
@@ -91,35 +95,46 @@ class Gateway:
 
     async def listen(self, host: str, port: int) -> int:
         """Serve on this address and, where configured, metrics on their own. Returns the port. Raises: OSError."""
+        sockets = await bind(host, port)
+        bound: int = sockets[0].getsockname()[1]
+        await self.listen_on(host, sockets, ())
+        return bound
+
+    async def listen_on(self, host: str, main: Sequence[socket.socket], metrics: Sequence[socket.socket]) -> None:
+        """Serve on listening sockets, which are closed with this. metrics: empty: bind what is configured. Raises: OSError."""
         config = self.snapshot.config
         routes = self._routes()
-        main = [route for route in routes if route.listener == "main" or config.metrics.listen is None]
+        api = [route for route in routes if route.listener == "main" or config.metrics.listen is None]
         if config.admin.token:
-            main += AdminEndpoints(self).routes(config.admin.token)
-        runner = await self._runner(main)
-        await web.TCPSite(runner, host, port, backlog=1024).start()
-        bound: int = runner.addresses[0][1]
+            api += AdminEndpoints(self).routes(config.admin.token)
+        try:
+            await self._serve(await self._runner(api, self.runners), main)
+        except BaseException:
+            close(main)
+            raise
+        bound = main[0].getsockname()[1]
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
         if config.metrics.listen is not None:
+            alone = [route for route in routes if route.listener == "metrics"]
             metrics_host, _, metrics_port = config.metrics.listen.rpartition(":")
-            metrics = await self._runner([route for route in routes if route.listener == "metrics"])
-            await web.TCPSite(metrics, metrics_host.strip("[]"), int(metrics_port)).start()
-        return bound
+            sockets = metrics or await bind(metrics_host.strip("[]"), int(metrics_port))
+            await self._serve(await self._runner(alone, self.runners), sockets)
 
     async def listen_control(self, path: Path) -> None:
         """Serve the admin API on a Unix socket that only this user may open."""
-        runner = await self._runner(AdminEndpoints(self).routes(None))
-        listener = await asyncio.to_thread(private_socket, path)
-        await web.SockSite(runner, listener).start()
+        runner = await self._runner(AdminEndpoints(self).routes(None), self._control)
+        await runner.listen(await asyncio.to_thread(private_socket, path))
+        self._control_paths.append(path)
 
-    async def close(self) -> None:
-        """Let running answers finish, break off what is left after the drain timeout, close everything."""
-        if not await self.pipeline.drain(self.snapshot.config.server.drain_timeout_s):
-            self.pipeline.shut_down()
-            await self.pipeline.drain(SHUTDOWN_GRACE_S)
-        for runner in self._runners:
+    async def close(self, hurry: asyncio.Event | None = None, *, succeeded: bool = False) -> None:
+        """Let running answers finish as `leave` does, close everything."""
+        await leave(self, hurry or asyncio.Event(), succeeded=succeeded)
+        for path in self._control_paths:
+            # While the store is still ours, so that it can't be the socket of whoever has it next.
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        for runner in (*self.runners, *self._control):
             await runner.cleanup()
-        await self.tail.drain(SHUTDOWN_GRACE_S)  # also what the runners' end has interrupted
+        await self.tail.drain(GRACE_S)  # also what the runners' end has interrupted
         await self._call_plugins(self._loaded, "shutdown", self.registry.names)
         await self.transport.close()
         await self.store.close()
@@ -149,7 +164,7 @@ class Gateway:
 
     def not_ready(self) -> str | None:
         """Why no new request should come here; None if it may."""
-        return "draining" if self.pipeline.draining else self.store.problem
+        return "draining" if self.leaving else self.store.problem
 
     def _in_flight(self) -> Mapping[str, int]:
         return Counter(story.target.label for story in self.pipeline.running if story.target is not None)
@@ -174,11 +189,15 @@ class Gateway:
 
         return guarded
 
-    async def _runner(self, routes: list[Route]) -> Runner:
-        runner = Runner(routes, self.snapshot.config.server.max_body_bytes, SHUTDOWN_GRACE_S)
+    async def _runner(self, routes: list[Route], among: list[Runner]) -> Runner:
+        runner = Runner(routes, self.snapshot.config.server.max_body_bytes, GRACE_S)
         await runner.setup()
-        self._runners.append(runner)
+        among.append(runner)
         return runner
+
+    async def _serve(self, runner: Runner, sockets: Sequence[socket.socket]) -> None:
+        for listener in sockets:
+            await runner.listen(listener)
 
     async def _call_plugins(self, loaded: Loaded, hook: str, names: Collection[str]) -> None:
         """Call `startup` or `shutdown`. Raises: ConfigError: a plugin failed to start; one that fails to stop is logged."""

@@ -66,12 +66,14 @@ class Pipeline:
         """How many requests this model has had: what the next one's routes are shared out by."""
         return self._turns.get(model, 0)
 
-    async def drain(self, timeout_s: float) -> bool:
-        """Take no new requests, and wait for those that run. Returns False if some are left."""
+    async def drain(self, timeout_s: float, hurry: asyncio.Event | None = None) -> bool:
+        """Take no new requests, and wait for those that run, until `hurry` is set. Returns False if some are left."""
         self.draining = True
         deadline_s = asyncio.get_running_loop().time() + timeout_s
         # Requests end all day and this is asked once, so it looks rather than be told.
-        while self.running and asyncio.get_running_loop().time() < deadline_s:  # noqa: ASYNC110
+        while self.running and asyncio.get_running_loop().time() < deadline_s:
+            if hurry is not None and hurry.is_set():
+                break
             await asyncio.sleep(DRAIN_POLL_S)
         return not self.running
 

@@ -1,6 +1,7 @@
 """`paifang serve`: a gateway from its start to the signal that ends it.
 
-SIGTERM and SIGINT let running answers finish; a second one ends the process at once. SIGHUP reloads gateway.yaml.
+SIGTERM and SIGINT let running answers finish, for as long as `server.drain_timeout_s`. A second one breaks off what still runs,
+with an error for its client and a settled charge. A third ends the process at once. SIGHUP reloads gateway.yaml.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ import asyncio
 import errno
 import gc
 import signal
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+import structlog
 
 from proxy import banner
 from proxy.admin import AdminEndpoints
@@ -19,6 +23,7 @@ from proxy.boot import load
 from proxy.control import answers, at, control_socket
 from proxy.gateway import Gateway
 from proxy.keyforms import KeyForm, read_form
+from proxy.listening import inherited
 from proxy.logs import log_to
 from proxy.redaction import secrets_of
 from proxy.reload import follow, stamps_of
@@ -30,6 +35,8 @@ OWNER_WAIT_S = 3.0
 """For a command that has the store to itself for a moment, or a gateway that is just ending."""
 Say = Callable[[str], None]
 
+log = structlog.get_logger("paifang")
+
 
 class ServeError(Exception):
     """The gateway can't start. The message is one line: what, where, and the remedy."""
@@ -38,30 +45,54 @@ class ServeError(Exception):
 async def serve(file: Path, environ: Mapping[str, str], host: str | None, port: int | None, say: Say) -> None:
     """Serve until a signal. host, port: instead of gateway.yaml's. say: tells the person who started it, line by line.
 
-    Raises: ConfigError, StoreError, ServeError, ControlError.
+    Raises: ConfigError, StoreError, ServeError, ControlError, InheritedError.
     """
-    stop, nudged = _on_signals()
+    signals = Signals()
+    main, metrics = inherited(environ)
     read = await asyncio.to_thread(stamps_of, file)
     gateway = await _open(file, environ)
     log_to(secrets=lambda: [*secrets_of(gateway.snapshot), *gateway.transport.secrets()])
     try:
-        server = gateway.snapshot.config.server
-        chosen_host, chosen_port = host or server.host, server.port if port is None else port
-        bound = await _listen(gateway, chosen_host, chosen_port)
+        chosen = await _listen(gateway, host, port, main, metrics)
         path = await asyncio.to_thread(control_socket, file, gateway.snapshot.config.store.url)
         await gateway.listen_control(path)
-        try:
-            await _greet(gateway, chosen_host, bound, say)
-            _prepare_memory()
-            async with asyncio.TaskGroup() as group:
-                beside = [group.create_task(work) for work in (follow(gateway, nudged, read), forget_regularly(gateway))]
-                await stop.wait()
-                for task in beside:
-                    task.cancel()
-        finally:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+        await _greet(gateway, chosen, say)
+        _prepare_memory()
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(work) for work in (follow(gateway, signals.nudged, read), forget_regularly(gateway))]
+            await signals.stop.wait()
+            for task in beside:
+                task.cancel()
     finally:
-        await gateway.close()
+        # What systemd listens on is there for the next process.
+        await gateway.close(signals.hurry, succeeded=bool(main))
+
+
+class Signals:
+    """What the process was told by signals."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        """The first SIGTERM or SIGINT."""
+        self.hurry = asyncio.Event()
+        """The second."""
+        self.nudged = asyncio.Event()
+        """SIGHUP; whoever heeds it clears it."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_signal_handler(signal.SIGTERM, self._end)
+        self._loop.add_signal_handler(signal.SIGINT, self._end)
+        self._loop.add_signal_handler(signal.SIGHUP, self.nudged.set)
+
+    def _end(self) -> None:
+        if not self.stop.is_set():
+            log.info("stopping: running answers may finish; a second signal breaks them off")
+            self.stop.set()
+            return
+        log.warning("breaking off what still runs; a third signal ends the process at once")
+        self.hurry.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _prepare_memory() -> None:
@@ -100,11 +131,21 @@ async def _refuse_a_second(file: Path, environ: Mapping[str, str]) -> None:
         raise ServeError(f"a gateway serves this store already ({where}): stop it, or name another file in store.url")
 
 
-async def _listen(gateway: Gateway, host: str, port: int) -> int:
+async def _listen(
+    gateway: Gateway, host: str | None, port: int | None, main: list[socket.socket], metrics: list[socket.socket]
+) -> str:
+    """Listen on the sockets that were handed over, else on the chosen or configured address. Returns the host."""
+    server = gateway.snapshot.config.server
+    chosen_host, chosen_port = host or server.host, server.port if port is None else port
     try:
-        return await gateway.listen(host, port)
+        if not main:
+            await gateway.listen(chosen_host, chosen_port)
+            return chosen_host
+        inherited_host: str = main[0].getsockname()[0]
+        await gateway.listen_on(inherited_host, main, metrics)
+        return inherited_host
     except OSError as error:
-        raise ServeError(_remedy(error, gateway, host, port)) from error
+        raise ServeError(_remedy(error, gateway, chosen_host, chosen_port)) from error
 
 
 def _remedy(error: OSError, gateway: Gateway, host: str, port: int) -> str:
@@ -124,8 +165,8 @@ def _remedy(error: OSError, gateway: Gateway, host: str, port: int) -> str:
             return f"{host} is no address of this machine: use {another_host}"
 
 
-async def _greet(gateway: Gateway, host: str, port: int, say: Say) -> None:
-    address = banner.reachable(host, port)
+async def _greet(gateway: Gateway, host: str, say: Say) -> None:
+    address = banner.reachable(host, int(gateway.address.rpartition(":")[2]))
     for line in banner.banner(
         gateway.snapshot, gateway.app.version, gateway.address, gateway.file, today_of(gateway.app.clock)
     ):
@@ -142,20 +183,3 @@ async def _greet(gateway: Gateway, host: str, port: int, say: Say) -> None:
     say(f"demo key, shown this once: {key}")
     if example := banner.example(gateway.snapshot, address, record.admit(gateway.started_ns), key):
         say(f"try it: {example}")
-
-
-def _on_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """Events that are set by the first SIGTERM or SIGINT, and by each SIGHUP."""
-    stop, nudged = asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-
-    def ask_to_stop() -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        stop.set()
-
-    loop.add_signal_handler(signal.SIGTERM, ask_to_stop)
-    loop.add_signal_handler(signal.SIGINT, ask_to_stop)
-    loop.add_signal_handler(signal.SIGHUP, nudged.set)
-    return stop, nudged

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.errors import BadRequest, GatewayError, GatewayFault, MethodNotAllowed, NotFound, PayloadTooLarge
 from proxy.jsontext import dumps
+from proxy.listening import BACKLOG
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -21,6 +25,9 @@ KEEPALIVE_S = 75
 HEADER_BYTES = 8190
 SERVER = "paifang"
 """Instead of the library's name and version."""
+LINGER_S = 2.0
+"""A kept connection is closed once it has been idle for so long after this process began to leave: whoever uses it meanwhile
+gets an answer, and is asked to connect anew."""
 
 log = structlog.get_logger("paifang")
 _silent = logging.getLogger("paifang.http")
@@ -160,3 +167,36 @@ class Runner(web.AppRunner):
         return _Server(
             dispatch, request_factory=made.request_factory, handler_cancellation=True, **self._options
         )
+
+    async def listen(self, listener: socket.socket) -> None:
+        """Serve on a listening socket, which closes with this."""
+        await web.SockSite(self, listener, backlog=BACKLOG).start()
+
+    async def stop_listening(self) -> None:
+        """Accept nothing more. Where another process has the same socket, what waits to be accepted is left to it."""
+        for site in self.sites:
+            await site.stop()
+
+    def ask_to_reconnect(self) -> None:
+        """Let every connection end with the answer to its next request."""
+        server = self.server
+        assert server is not None
+        make = server.request_factory
+
+        def make_last(message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
+            return make(message._replace(should_close=True), *rest)
+
+        server.request_factory = make_last
+        for connection in server.connections:
+            connection._request_factory = make_last
+
+    def close_idle(self) -> int:
+        """Close connections that have been idle for LINGER_S. Returns how many are left."""
+        assert self.server is not None
+        idle_since_s = asyncio.get_running_loop().time() - LINGER_S
+        for connection in self.server.connections:
+            # When it last ended a request, or was accepted.
+            began_s = connection._next_keepalive_close_time - KEEPALIVE_S
+            if connection._waiter is not None and began_s <= idle_since_s:
+                connection.close()
+        return len(self.server.connections)

@@ -40,10 +40,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _unexpected(error: Exception) -> int:
     from proxy.control import AdminRefusal, ControlError
+    from proxy.listening import InheritedError
     from proxy.serve import ServeError
     from proxy.storage.sqlite import StoreError
 
-    if isinstance(error, (AdminRefusal, ControlError, ServeError, StoreError)):
+    if isinstance(error, (AdminRefusal, ControlError, InheritedError, ServeError, StoreError)):
         return _tell(str(error), 2)
     if os.environ.get(DEBUG):
         raise error

@@ -42,9 +42,9 @@ async def started(gateway_process: StartProcess, folder: Path, **more: Any) -> G
     return await asyncio.to_thread(gateway_process, folder, **more)
 
 
-async def books(process: GatewayProcess) -> dict[str, int]:
-    """{key: nano-USD} of the usage log, once the process is over; the ledger has verified itself."""
-    url = f"sqlite:///{process.file.parent / 'paifang.db'}"
+async def books(folder: Path) -> dict[str, int]:
+    """{key: nano-USD} of the usage log, once the gateway there is over; the ledger has verified itself."""
+    url = f"sqlite:///{folder / 'paifang.db'}"
     store = await asyncio.to_thread(open_store, url, "process", SystemClock())
     try:
         assert await store.reports.verify() == []
@@ -70,7 +70,7 @@ async def test_who_sees_the_end_finds_the_charge_in_the_store(
                 process.kill()
                 break
     assert await asyncio.to_thread(process.process.wait) == -signal.SIGKILL
-    assert await books(process) == {"ci": 6_000_000}
+    assert await books(tmp_path) == {"ci": 6_000_000}
 
 
 async def test_spend_survives_and_holds_do_not(
@@ -110,7 +110,7 @@ async def test_spend_survives_and_holds_do_not(
             admitted += response.status == 200
     assert again.cli("ledger", "verify").returncode == 0
     assert await asyncio.to_thread(again.stop) == 0
-    [(key, nanousd)] = (await books(again)).items()
+    [(key, nanousd)] = (await books(tmp_path)).items()
     recovered = nanousd - (4 + admitted) * 6_000_000
     assert key == "ci" and 0 < recovered <= 6_000_000
     assert admitted == (60_000_000 - 4 * 6_000_000 - recovered) // 6_000_000
@@ -131,7 +131,7 @@ async def test_sigterm_lets_a_running_answer_finish(
     assert (await (await streaming).read()).endswith(b"data: [DONE]\n\n")
     # Not with stop(): a second signal ends it at once.
     assert await asyncio.to_thread(process.process.wait, 10) == 0
-    assert await books(process) == {"ci": 6_000_000}
+    assert await books(tmp_path) == {"ci": 6_000_000}
 
 
 async def test_a_second_gateway_on_the_same_store_is_refused(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -147,23 +146,6 @@ def test_running_streams_end_before_it_does(start: Start) -> None:
         rest = answer.read()
     assert rest.endswith(b"data: [DONE]\n\n")
     assert serving.process.wait(10) == 0
-
-
-def test_a_second_signal_ends_it_at_once(start: Start) -> None:
-    serving = start(SIMULATED.replace("adapter: simulator", "adapter: simulator, delay_ms: 60000", 1))
-    address = serving.says("Paifang ").split()[3]
-    key = serving.says("demo key, shown this once: ")
-    with socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as connection:
-        request = chat(address, key)
-        assert isinstance(request.data, bytes)
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
-        head += f"Content-Type: application/json\r\nContent-Length: {len(request.data)}\r\n\r\n"
-        connection.sendall(head.encode() + request.data)
-        time.sleep(0.3)
-        serving.process.send_signal(signal.SIGTERM)
-        time.sleep(0.3)
-        assert serving.process.poll() is None
-        assert serving.end() == -signal.SIGTERM
 
 
 def test_a_taken_port_and_a_taken_store_have_remedies(start: Start, tmp_path: Path) -> None:

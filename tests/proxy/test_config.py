@@ -21,6 +21,7 @@ def test_defaults(tmp_path: Path) -> None:
         "port": 8080,
         "workers": 1,
         "max_body_bytes": 20971520,
+        "drain_delay_s": 0,
         "drain_timeout_s": 30,
     }
     assert config.store.model_dump() == {"url": "sqlite:///paifang.db", "durability": "power", "retention_days": 400}

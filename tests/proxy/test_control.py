@@ -12,7 +12,7 @@ import pytest
 
 from proxy.boot import load
 from proxy.control import ControlError, answers, connect, control_socket
-from proxy.gateway import Gateway
+from proxy.gateway import Gateway, private_socket
 from proxy.storage.sqlite import OwnerError
 from tests.proxy.gateways import SIMULATED, opened, write
 
@@ -94,9 +94,7 @@ async def test_without_one_a_gateway_is_opened_for_the_question(tmp_path: Path) 
 
 async def test_a_socket_that_was_left_behind_is_no_gateway(tmp_path: Path) -> None:
     file = write(tmp_path, SIMULATED)
-    gateway = await Gateway.open(file, {})
-    await gateway.listen_control(await asyncio.to_thread(socket_of, file))
-    await gateway.close()
+    (await asyncio.to_thread(private_socket, await asyncio.to_thread(socket_of, file))).close()
     async with connect(file, {}) as caller:
         assert (await caller.call("GET", "status"))["address"] == ""
 
