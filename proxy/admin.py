@@ -21,6 +21,7 @@ from proxy.adminwallets import WalletEndpoints
 from proxy.banner import example, reachable
 from proxy.errors import BadRequest, ConfigError
 from proxy.explain import Explainer, find_key, price_line
+from proxy.handover import hand_over
 from proxy.keyforms import KeyChanges, KeyForm, changes_of, check_fits, key_body, read_form, record_of
 from proxy.secret import Secret
 from proxy.server import Route
@@ -64,6 +65,8 @@ class AdminEndpoints:
             ("POST", "explain", self.explain),
             ("POST", "reload", self.reload),
         ]
+        if token is None:
+            answers.append(("POST", "handover", self.handover))
         answers += self._wallets.answers() + ReportEndpoints(self._gateway).answers()
         return [Route(method, f"/admin/v1/{path}", json_handler(answer, token)) for method, path, answer in answers]
 
@@ -175,6 +178,11 @@ class AdminEndpoints:
             await self._gateway.reload()
         except ConfigError as error:
             raise BadRequest(f"gateway.yaml was refused, the old one goes on: {error}", code="invalid_config") from None
+        return {"status": "ok"}
+
+    async def handover(self, request: web.Request) -> Mapping[str, Any]:
+        """A new process, which waits beside the control socket, takes over."""
+        await hand_over(self._gateway, self._gateway.control_path)
         return {"status": "ok"}
 
     async def _check_fits(self, record: KeyRecord) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import shutil
+import socket
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Mapping
@@ -94,6 +95,18 @@ def _private_folder(folder: Path) -> Path:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise ControlError(f"{folder} is not a folder of this user's alone; remove it, or set TMPDIR to another place")
     return folder
+
+
+def private_socket(path: Path) -> socket.socket:
+    """A listening Unix socket at `path`, mode 0600 from its first instant. Replaces one that is left there."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    return listener
 
 
 async def answers(path: Path) -> bool:

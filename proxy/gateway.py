@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import socket
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,13 @@ from proxy.admin import AdminEndpoints
 from proxy.app import App, Reloads
 from proxy.boot import Loaded, compile_loaded, load, store_url
 from proxy.clock import Clock, SystemClock
+from proxy.configsections import StoreConfig
+from proxy.control import private_socket
 from proxy.endpoints.http import PublicEndpoints
 from proxy.errors import ConfigError, NotFound, Problem
 from proxy.leaving import GRACE_S, leave
 from proxy.listening import bind, close
+from proxy.peers import Peer, Peers
 from proxy.pipeline import Pipeline
 from proxy.server import Handler, Route, Runner
 from proxy.storage.store import Store, open_store
@@ -30,19 +32,14 @@ from proxy.tail import Tail
 from proxy.upstream import AiohttpTransport
 
 VERSION = version("paifang")
+OpenStore = Callable[[StoreConfig, Path, Clock], Awaitable[Store]]
+
 log = structlog.get_logger("paifang")
 
 
-def private_socket(path: Path) -> socket.socket:
-    """A listening Unix socket at `path`, mode 0600 from its first instant. Replaces one that is left there."""
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    finally:
-        os.umask(before)
-    return listener
+async def own_store(section: StoreConfig, file: Path, clock: Clock) -> Store:
+    """The store as this process's own. Raises: StoreError."""
+    return await asyncio.to_thread(lambda: open_store(store_url(section.url, file), section.durability, clock))
 
 
 class Gateway:
@@ -71,20 +68,29 @@ class Gateway:
         self.started_ns = clock.now_ns()
         self.leaving = False
         """True: it is about to end."""
+        self.peers = Peers(store)
+        self.heir: Peer | None = None
+        """The process that is to take over."""
+        self.succeeded = asyncio.Event()
+        """That process serves."""
+        self.main_sockets: Sequence[socket.socket] = ()
+        self.metrics_sockets: Sequence[socket.socket] = ()
         self.runners: list[Runner] = []
         """Those of the API and of metrics."""
         self._control: list[Runner] = []
-        self._control_paths: list[Path] = []
+        self.control_path = Path()
+        """The control socket, while it listens there."""
         self._environ = environ
         self._changing = asyncio.Lock()
 
     @classmethod
-    async def open(cls, file: Path, environ: Mapping[str, str], clock: Clock | None = None) -> Gateway:
+    async def open(
+        cls, file: Path, environ: Mapping[str, str], clock: Clock | None = None, open_store: OpenStore = own_store
+    ) -> Gateway:
         """Load the configuration, open the store, start the plugins. Raises: ConfigError, StoreError."""
         clock = clock or SystemClock()
         loaded = await asyncio.to_thread(load, file, environ)
-        section = loaded.config.store
-        store = await asyncio.to_thread(lambda: open_store(store_url(section.url, file), section.durability, clock))
+        store = await open_store(loaded.config.store, file, clock)
         try:
             gateway = cls(file, environ, clock, store, loaded)
             await gateway._call_plugins(loaded, "startup", loaded.registry.names)
@@ -117,27 +123,30 @@ class Gateway:
         if config.metrics.listen is not None:
             alone = [route for route in routes if route.listener == "metrics"]
             metrics_host, _, metrics_port = config.metrics.listen.rpartition(":")
-            sockets = metrics or await bind(metrics_host.strip("[]"), int(metrics_port))
-            await self._serve(await self._runner(alone, self.runners), sockets)
+            metrics = metrics or await bind(metrics_host.strip("[]"), int(metrics_port))
+            await self._serve(await self._runner(alone, self.runners), metrics)
+        self.main_sockets, self.metrics_sockets = main, metrics
 
     async def listen_control(self, path: Path) -> None:
         """Serve the admin API on a Unix socket that only this user may open."""
         runner = await self._runner(AdminEndpoints(self).routes(None), self._control)
         await runner.listen(await asyncio.to_thread(private_socket, path))
-        self._control_paths.append(path)
+        self.control_path = path
 
     async def close(self, hurry: asyncio.Event | None = None, *, succeeded: bool = False) -> None:
         """Let running answers finish as `leave` does, close everything."""
         await leave(self, hurry or asyncio.Event(), succeeded=succeeded)
-        for path in self._control_paths:
+        if self._control:
             # While the store is still ours, so that it can't be the socket of whoever has it next.
-            await asyncio.to_thread(path.unlink, missing_ok=True)
+            await asyncio.to_thread(self.control_path.unlink, missing_ok=True)
         for runner in (*self.runners, *self._control):
             await runner.cleanup()
         await self.tail.drain(GRACE_S)  # also what the runners' end has interrupted
         await self._call_plugins(self._loaded, "shutdown", self.registry.names)
         await self.transport.close()
+        self.peers.stop_reading()
         await self.store.close()
+        await self.peers.close()
 
     async def reload(self) -> None:
         """Take gateway.yaml as it is now, whole or not at all. Raises: ConfigError, and the old one goes on."""

@@ -19,16 +19,21 @@ import structlog
 from proxy import banner
 from proxy.admin import AdminEndpoints
 from proxy.aging import today_of
-from proxy.boot import load
-from proxy.control import answers, at, control_socket
+from proxy.boot import load, store_url
+from proxy.clock import Clock
+from proxy.configsections import StoreConfig
+from proxy.control import AdminRefusal, answers, at, control_socket
 from proxy.gateway import Gateway
+from proxy.handover import Taken, discard, inherit, take_over
 from proxy.keyforms import KeyForm, read_form
 from proxy.listening import inherited
 from proxy.logs import log_to
 from proxy.redaction import secrets_of
 from proxy.reload import follow, stamps_of
 from proxy.retention import forget_regularly
+from proxy.storage.guest import Guest
 from proxy.storage.sqlite import OwnerError
+from proxy.storage.store import Store, parsed_url
 
 DEMO_DAILY_USD = "1"
 OWNER_WAIT_S = 3.0
@@ -42,30 +47,50 @@ class ServeError(Exception):
     """The gateway can't start. The message is one line: what, where, and the remedy."""
 
 
-async def serve(file: Path, environ: Mapping[str, str], host: str | None, port: int | None, say: Say) -> None:
-    """Serve until a signal. host, port: instead of gateway.yaml's. say: tells the person who started it, line by line.
+async def serve(
+    file: Path, environ: Mapping[str, str], host: str | None, port: int | None, say: Say, *, takeover: bool = False
+) -> None:
+    """Serve until a signal, or until another process has taken over. say: tells the person who started it, line by line.
+
+    host, port: instead of gateway.yaml's. takeover: take over from the gateway that runs on this store, if one does.
 
     Raises: ConfigError, StoreError, ServeError, ControlError, InheritedError.
     """
     signals = Signals()
     main, metrics = inherited(environ)
     read = await asyncio.to_thread(stamps_of, file)
-    gateway = await _open(file, environ)
+    control = await control_of(file, environ)
+    taken = await _take_over(control) if takeover else None
+    gateway, guest = await _open(file, environ, taken)
     log_to(secrets=lambda: [*secrets_of(gateway.snapshot), *gateway.transport.secrets()])
     try:
+        if taken is not None:
+            main, metrics = [*taken.main], [*taken.metrics]
         chosen = await _listen(gateway, host, port, main, metrics)
-        path = await asyncio.to_thread(control_socket, file, gateway.snapshot.config.store.url)
-        await gateway.listen_control(path)
-        await _greet(gateway, chosen, say)
         _prepare_memory()
         async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(work) for work in (follow(gateway, signals.nudged, read), forget_regularly(gateway))]
-            await signals.stop.wait()
-            for task in beside:
+            beside = [follow(gateway, signals.nudged, read), forget_regularly(gateway)]
+            if guest is None:
+                await gateway.listen_control(control)
+                await _greet(gateway, chosen, say)
+            else:
+                guest.link.tell("serving")
+                _say_banner(gateway, say)
+                beside.append(inherit(gateway, guest, control))
+            running = [group.create_task(work) for work in beside]
+            await _first_of(signals.stop, gateway.succeeded)
+            for task in running:
                 task.cancel()
     finally:
-        # What systemd listens on is there for the next process.
-        await gateway.close(signals.hurry, succeeded=bool(main))
+        # What systemd listens on is there for the next process, as it is for one that took over.
+        await gateway.close(signals.hurry, succeeded=gateway.succeeded.is_set() or (bool(main) and taken is None))
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
 
 
 class Signals:
@@ -107,28 +132,65 @@ def _prepare_memory() -> None:
     gc.set_threshold(10_000, 20, 20)
 
 
-async def _open(file: Path, environ: Mapping[str, str]) -> Gateway:
+async def control_of(file: Path, environ: Mapping[str, str]) -> Path:
+    """The control socket of this gateway.yaml. Raises: ConfigError, ControlError."""
+    loaded = await asyncio.to_thread(load, file, environ)
+    return await asyncio.to_thread(control_socket, file, loaded.config.store.url)
+
+
+async def _take_over(control: Path) -> Taken | None:
+    """What the gateway that runs hands over; None if none runs."""
+    if not await answers(control):
+        return None
+    try:
+        async with at(control) as caller:
+            return await take_over(caller, control)
+    except (AdminRefusal, OSError) as error:
+        raise ServeError(f"the gateway that runs does not hand over: {error}") from error
+
+
+async def _open(file: Path, environ: Mapping[str, str], taken: Taken | None) -> tuple[Gateway, Guest | None]:
+    if taken is None:
+        return await _open_own(file, environ), None
+    guests: list[Guest] = []
+
+    async def as_guest(section: StoreConfig, file: Path, clock: Clock) -> Store:
+        url = await asyncio.to_thread(store_url, section.url, file)
+        guest = Guest(parsed_url(url), section.durability, clock, heir=True)
+        await guest.connect(taken.end, {}, lambda: None)
+        guests.append(guest)
+        return guest.store
+
+    try:
+        return await Gateway.open(file, environ, open_store=as_guest), guests[0]
+    except BaseException:
+        discard(taken)
+        raise
+
+
+async def _open_own(file: Path, environ: Mapping[str, str]) -> Gateway:
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + OWNER_WAIT_S
     while True:
         try:
             return await Gateway.open(file, environ)
         except OwnerError:
-            await _refuse_a_second(file, environ)
+            await _refuse_a_second(await control_of(file, environ))
             if loop.time() > deadline_s:
                 raise
         await asyncio.sleep(0.1)
 
 
-async def _refuse_a_second(file: Path, environ: Mapping[str, str]) -> None:
+async def _refuse_a_second(path: Path) -> None:
     """Raises: ServeError: a gateway serves this store already."""
-    loaded = await asyncio.to_thread(load, file, environ)
-    path = await asyncio.to_thread(control_socket, file, loaded.config.store.url)
     if await answers(path):
         async with at(path) as caller:
             status = await caller.call("GET", "status")
         where = f"process {status['pid']}" + (f" at {status['address']}" if status["address"] else "")
-        raise ServeError(f"a gateway serves this store already ({where}): stop it, or name another file in store.url")
+        raise ServeError(
+            f"a gateway serves this store already ({where}): stop it, take over from it with --takeover, or name another "
+            "file in store.url"
+        )
 
 
 async def _listen(
@@ -165,12 +227,16 @@ def _remedy(error: OSError, gateway: Gateway, host: str, port: int) -> str:
             return f"{host} is no address of this machine: use {another_host}"
 
 
-async def _greet(gateway: Gateway, host: str, say: Say) -> None:
-    address = banner.reachable(host, int(gateway.address.rpartition(":")[2]))
+def _say_banner(gateway: Gateway, say: Say) -> None:
     for line in banner.banner(
         gateway.snapshot, gateway.app.version, gateway.address, gateway.file, today_of(gateway.app.clock)
     ):
         say(line)
+
+
+async def _greet(gateway: Gateway, host: str, say: Say) -> None:
+    address = banner.reachable(host, int(gateway.address.rpartition(":")[2]))
+    _say_banner(gateway, say)
     config = gateway.snapshot.config
     if config.keys or "virtual_keys" not in gateway.registry.names:
         return

@@ -198,5 +198,5 @@ class Runner(web.AppRunner):
             # When it last ended a request, or was accepted.
             began_s = connection._next_keepalive_close_time - KEEPALIVE_S
             if connection._waiter is not None and began_s <= idle_since_s:
-                connection.close()
+                connection.force_close()
         return len(self.server.connections)

@@ -21,13 +21,16 @@ def _serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port to listen on, instead of server.port; 0: any free one.")
     ] = None,
+    takeover: Annotated[
+        bool, typer.Option("--takeover", help="Take over from the gateway that runs on this store, without losing a request.")
+    ] = False,
 ) -> None:
     """Start the gateway, until Ctrl+C or SIGTERM. A changed gateway.yaml is picked up while it runs."""
     from proxy.logs import log_to
     from proxy.serve import serve
 
     log_to()
-    asyncio.run(serve(config, os.environ, host, port, _say))
+    asyncio.run(serve(config, os.environ, host, port, _say, takeover=takeover))
 
 
 def _say(line: str) -> None:

@@ -9,7 +9,7 @@ forgotten and read anew. All of this runs in the writer's thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -227,15 +227,22 @@ class Books:
             return BadRequest(f"The operation {operation_id[:64]!r} was another one; take a new id.", param="id")
         return spending.credit - spending.posted
 
-    def recover(self, now_ns: int) -> int:
+    def recover(self, now_ns: int, keep: Collection[str] = ()) -> int:
         """Close what a gateway that died left open, on the evidence of its last checkpoint. Returns how many.
 
-        What may have been spent beyond the evidence is entered as exposure: the operator's, and so of the gateway's
-        budgets, never the caller's. A flag that was not yet written may have been lost: exposure too.
+        keep: requests that this process has taken over. What may have been spent beyond the evidence is entered as exposure:
+        the operator's, and so of the gateway's budgets, never the caller's. A flag that was not yet written may have been
+        lost: exposure too.
         """
         self._load()
         self._now_ns = now_ns
-        abandoned, self._open = list(self._open.values()), {}
+        count = self.abandon([request_id for request_id in self._open if request_id not in keep])
+        self._flush()
+        return count
+
+    def abandon(self, request_ids: Collection[str]) -> int:
+        """Close those of these requests that are open, as `recover` does. Returns how many."""
+        abandoned = [self._open.pop(request_id) for request_id in request_ids if request_id in self._open]
         for held in abandoned:
             charged = held.checkpoint if held.dispatched else 0
             exposure = max(0, held.amount - charged)
@@ -250,7 +257,6 @@ class Books:
                 (held.request_id, "", held.created_ns, held.subject_id, held.user, 0, held.checkpoint_input, 0,
                  held.checkpoint_output, 0, 1, charged, None, 0, None, 0, 0, "", "recovered", 0, "")
             )  # fmt: skip
-        self._flush()
         return len(abandoned)
 
     def _close(self, held: Held, state: str, posted: int, *, family: str = "", exposure: int = 0) -> None:

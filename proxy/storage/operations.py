@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -96,6 +96,20 @@ class Mark(Operation):
 
     def apply(self, books: Books) -> None:
         books.mark(self.request_id, self.charge, self.route, self.provider)
+
+
+class Abandon(Operation):
+    """Whoever ran these requests is gone: what is open of them is settled on their last checkpoints."""
+
+    __slots__ = ("request_ids",)
+    lasting = True
+
+    def __init__(self, future: asyncio.Future[Any] | None, request_ids: Collection[str]) -> None:
+        self.future = future
+        self.request_ids = request_ids
+
+    def apply(self, books: Books) -> None:
+        books.abandon(self.request_ids)
 
 
 class Credit(Operation):

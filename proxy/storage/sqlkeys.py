@@ -7,8 +7,9 @@ a reservation that is written after a revocation knows of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
@@ -34,6 +35,8 @@ class SqlKeys:
         self._clock = clock
         self._by_name = {record.name: record for record in records}
         self._by_digest = {record.digest: record for record in records}
+        self.spread: Callable[[KeyRecord], Awaitable[None]] | None = None
+        """Tells a change to every process that serves with this one; whoever made it waits for that."""
 
     def find(self, digest: str) -> KeyRecord | None:
         return self._by_digest.get(digest)
@@ -46,18 +49,16 @@ class SqlKeys:
 
         def add(connection: Connection) -> KeyRecord:
             try:
-                connection.execute(insert(virtual_key).values(_row(record)))
+                connection.execute(insert(virtual_key).values(row_of(record)))
             except IntegrityError as error:
                 raise BadRequest(f"There is a key named {record.name!r} already.", param="name") from error
             return record
 
-        await self._writer.run(add, self._remember)
+        await self._run(add)
 
     async def update(self, name: str, changes: Mapping[str, Any]) -> KeyRecord:
         """Raises: NotFound; BadRequest: a field that a key has not, or that stays as it is; LedgerUnavailable."""
-        for field in changes:
-            if field not in CHANGEABLE:
-                raise BadRequest(f"{field!r} of a key can't be changed.", param=field)
+        check_changeable(changes)
         return await self._change(name, lambda record: replace(record, **changes))
 
     async def revoke(self, name: str) -> KeyRecord:
@@ -72,21 +73,35 @@ class SqlKeys:
             if name not in self._by_name:
                 raise NotFound(f"There is no key named {name!r} in the store.", param="name")
             record = changed(self._by_name[name])
-            connection.execute(update(virtual_key).where(virtual_key.c.name == name).values(_row(record)))
+            connection.execute(update(virtual_key).where(virtual_key.c.name == name).values(row_of(record)))
             return record
 
-        return await self._writer.run(change, self._remember)
+        return await self._run(change)
 
-    def _remember(self, record: KeyRecord) -> None:
+    async def _run(self, change: Callable[[Connection], KeyRecord]) -> KeyRecord:
+        record = await self._writer.run(change, self.remember)
+        if self.spread is not None:
+            await self.spread(record)
+        return record
+
+    def remember(self, record: KeyRecord) -> None:
+        """From now on this is what the key of that name is."""
         self._by_name[record.name] = self._by_digest[record.digest] = record
+
+
+def check_changeable(changes: Mapping[str, Any]) -> None:
+    """Raises: BadRequest: a field that a key has not, or that stays as it is."""
+    for field in changes:
+        if field not in CHANGEABLE:
+            raise BadRequest(f"{field!r} of a key can't be changed.", param=field)
 
 
 def read_keys(connection: Connection) -> list[KeyRecord]:
     """Every key of the store."""
-    return [_record(row) for row in connection.execute(select(virtual_key))]
+    return [record_of_row(row) for row in connection.execute(select(virtual_key))]
 
 
-def _row(record: KeyRecord) -> dict[str, Any]:
+def row_of(record: KeyRecord) -> dict[str, Any]:
     budgets = {family: [limits.daily_nanousd, limits.monthly_nanousd] for family, limits in record.family_budgets.items()}
     return {
         "name": record.name,
@@ -108,7 +123,8 @@ def _row(record: KeyRecord) -> dict[str, Any]:
     }
 
 
-def _record(row: Row[Any]) -> KeyRecord:
+def record_of_row(row: Row[Any] | SimpleNamespace) -> KeyRecord:
+    """row: its columns as attributes."""
     budgets: dict[str, list[int | None]] = json.loads(row.family_budgets)
     return KeyRecord(
         name=row.name,

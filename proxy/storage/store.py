@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from proxy.clock import Clock
@@ -50,15 +50,12 @@ def open_store(url: str, durability: Literal["power", "process"], clock: Clock) 
     url: "sqlite:///relative.db", "sqlite:////absolute.db"; "sqlite://" is a store in memory.
     Raises: StoreError: the message is one line with the remedy.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as error:
-        raise StoreError("store.url is not a database URL; write sqlite:///paifang.db") from error
-    if parsed.get_backend_name() != "sqlite":
-        raise StoreError(f"store.url names {parsed.get_backend_name()!r}, this version has sqlite:///paifang.db")
-    writer = Writer(parsed, durability, clock)
-    records = writer.start(read_keys)
-    keys = SqlKeys(writer, clock, records)
+    writer = Writer(parsed_url(url), durability, clock)
+    return store_over(writer, SqlKeys(writer, clock, writer.start(read_keys)))
+
+
+def store_over(writer: Writer, keys: SqlKeys) -> Store:
+    """Every part of a store, over one writer."""
     return Store(
         ledger=SqlLedger(writer, keys.find),
         keys=keys,
@@ -69,3 +66,14 @@ def open_store(url: str, durability: Literal["power", "process"], clock: Clock) 
         exposures=Exposures(writer),
         writer=writer,
     )
+
+
+def parsed_url(url: str) -> URL:
+    """Raises: StoreError: it names no store that this version knows."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError("store.url is not a database URL; write sqlite:///paifang.db") from error
+    if parsed.get_backend_name() != "sqlite":
+        raise StoreError(f"store.url names {parsed.get_backend_name()!r}, this version has sqlite:///paifang.db")
+    return parsed

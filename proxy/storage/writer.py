@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -61,6 +61,8 @@ class Writer:
         self._closed = False
         self._books: Books | None = None
         self._emergency: Emergency | None = None
+        self._taken_over: Collection[str] = ()
+        """Requests whose holds this process goes on with; others that are open when it starts were left by a crash."""
 
     @property
     def problem(self) -> str | None:
@@ -132,7 +134,7 @@ class Writer:
             database.begin()
             if emergency is not None:
                 books.apply(emergency.read(), self._clock.now_ns(), careful=True)
-            recovered = books.recover(self._clock.now_ns())
+            recovered = books.recover(self._clock.now_ns(), self._taken_over)
             database.commit()
             if emergency is not None:
                 emergency.clear()

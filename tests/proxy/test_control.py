@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from proxy.boot import load
-from proxy.control import ControlError, answers, connect, control_socket
-from proxy.gateway import Gateway, private_socket
+from proxy.control import ControlError, answers, connect, control_socket, private_socket
+from proxy.gateway import Gateway
 from proxy.storage.sqlite import OwnerError
 from tests.proxy.gateways import SIMULATED, opened, write
 

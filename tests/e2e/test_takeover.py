@@ -1,0 +1,166 @@
+"""`paifang serve --takeover`: a new process in place of a running one, under load, with long streams, and no request lost."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from proxy.control import at
+from tests.e2e import files
+from tests.e2e.conftest import StartProcess
+from tests.e2e.load import load
+from tests.e2e.processes import clean_environ
+from tests.e2e.test_crash import books
+from tests.e2e.test_drain import ask, begun, sections, started
+from tests.fakes import FakeOpenAI
+
+TakeOver = Callable[[Path], subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def take_over() -> Iterator[TakeOver]:
+    """Start `paifang serve --takeover` in a folder. Its output is in `next.log` there."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        with (folder / "next.log").open("wb") as log:
+            command = [sys.executable, "-m", "proxy", "serve", "--takeover"]
+            started.append(subprocess.Popen(command, cwd=folder, env=clean_environ(), stdout=log, stderr=log))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {files.KEY}"}) as made:
+        yield made
+
+
+async def says(folder: Path, text: str, within_s: float = 15) -> None:
+    async with asyncio.timeout(within_s):
+        while text not in (folder / "next.log").read_text():
+            await asyncio.sleep(0.05)
+
+
+async def test_under_load_with_a_long_stream_no_request_is_lost(
+    gateway_process: StartProcess,
+    take_over: TakeOver,
+    fake_openai: FakeOpenAI,
+    session: aiohttp.ClientSession,
+    tmp_path: Path,
+) -> None:
+    first = await started(gateway_process, tmp_path, fake_openai)
+    stream, pacer = await begun(session, first, fake_openai)
+    async with load(first.url, 32) as outcomes:
+        while outcomes["200"] < 100:
+            await asyncio.sleep(0.05)
+        second = take_over(tmp_path)
+        await says(tmp_path, "listens on")
+        served = outcomes["200"]
+        while outcomes["200"] < served + 300:
+            await asyncio.sleep(0.05)
+        assert first.process.poll() is None, "the old process hears its stream out"
+        assert first.cli("keys", "list").returncode == 0
+        while await pacer.step():
+            pass
+        assert (await stream.read()).endswith(b"data: [DONE]\n\n")
+        assert await asyncio.to_thread(first.process.wait, 10) == 0
+        await says(tmp_path, "the store is this one's now")
+        served = outcomes["200"]
+        while outcomes["200"] < served + 100:
+            await asyncio.sleep(0.05)
+    assert set(outcomes) == {"200"}
+    verified = await asyncio.to_thread(first.cli, "ledger", "verify")
+    assert verified.returncode == 0, verified.stderr
+    second.terminate()
+    assert await asyncio.to_thread(second.wait, 10) == 0
+    assert await books(tmp_path) == {"ci": (outcomes["200"] + 1) * 6_000_000}
+
+
+async def test_an_old_process_that_dies_meanwhile_leaves_the_books_right(
+    gateway_process: StartProcess,
+    take_over: TakeOver,
+    fake_openai: FakeOpenAI,
+    session: aiohttp.ClientSession,
+    tmp_path: Path,
+) -> None:
+    first = await started(gateway_process, tmp_path, fake_openai)
+    stream, _ = await begun(session, first, fake_openai)
+    second = take_over(tmp_path)
+    await says(tmp_path, "listens on")
+    async with at(tmp_path / "paifang.db.sock") as caller, asyncio.timeout(5):
+        while (await caller.call("GET", "status"))["problem"] != "draining":
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(0.1)
+    waiting, pacer = await begun(session, first, fake_openai)
+    first.kill()
+    with pytest.raises(aiohttp.ClientError):
+        await stream.read()
+    await says(tmp_path, "the store is this one's now")
+    while await pacer.step():
+        pass
+    assert (await waiting.read()).endswith(b"data: [DONE]\n\n")
+    second.terminate()
+    assert await asyncio.to_thread(second.wait, 10) == 0
+    # The other stream had no checkpoint yet: what it may have cost is the operator's.
+    assert await books(tmp_path) == {"ci": 6_000_000}
+
+
+SLOW_START = """
+import asyncio
+from proxy import hookimpl
+
+@hookimpl
+async def startup():
+    await asyncio.sleep(60)
+"""
+
+
+async def test_a_new_process_that_fails_changes_nothing(
+    gateway_process: StartProcess,
+    take_over: TakeOver,
+    fake_openai: FakeOpenAI,
+    session: aiohttp.ClientSession,
+    tmp_path: Path,
+) -> None:
+    first = await started(gateway_process, tmp_path, fake_openai)
+    stream, pacer = await begun(session, first, fake_openai)
+    beside = tmp_path / "next"
+    beside.mkdir()
+    (beside / "slow.py").write_text(SLOW_START)
+    files.write(
+        beside,
+        store={"url": f"sqlite:///{tmp_path}/paifang.db", "durability": "process"},
+        plugins=["virtual_keys", "budget", "routing", "metering", "./slow.py"],
+        **sections(fake_openai),
+    )
+    second = take_over(beside)
+    await asyncio.sleep(2)
+    assert second.poll() is None
+    second.kill()
+    async with asyncio.timeout(5):
+        while "this one goes on" not in first.log.read_text():
+            await asyncio.sleep(0.05)
+    while await pacer.step():
+        pass
+    assert (await stream.read()).endswith(b"data: [DONE]\n\n")
+    async with ask(session, first) as answered:
+        assert answered.status == 200
+
+
+async def test_where_nothing_runs_it_just_starts(take_over: TakeOver, fake_openai: FakeOpenAI, tmp_path: Path) -> None:
+    files.write(tmp_path, **sections(fake_openai, port=0))
+    process = take_over(tmp_path)
+    await says(tmp_path, "listens on")
+    process.terminate()
+    assert await asyncio.to_thread(process.wait, 10) == 0
