@@ -1,18 +1,20 @@
 """observe: Prometheus metrics at /metrics. Labels hold nothing that a client can invent.
 
 Everything is counted on one event loop, so plain numbers do: no locks and no objects for a series, which at some thirty
-observations a request would cost more than the request's own way through the chain.
+observations a request would cost more than the request's own way through the chain. Where several processes serve, each counts
+for itself, and whichever is scraped adds all of them up, with what those that have ended had counted.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
+from typing import Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -35,6 +37,13 @@ class Counts:
 
     def add(self, amount: float, *labels: str) -> None:
         self._values[labels] += amount
+
+    def state(self) -> list[Any]:
+        return list(self._values.items())
+
+    def absorb(self, state: list[Any]) -> None:
+        for labels, count in state:
+            self._values[tuple(labels)] += count
 
     def family(self) -> Metric:
         name, help_text, labels = self._about
@@ -64,25 +73,32 @@ class Spread:
     def _sort(self, labels: tuple[str, ...], new: list[float]) -> None:
         new.sort()
         upto = [bisect_right(new, bound_s) for bound_s in self._bounds_s]
-        counts, total = self._values.get(labels, ([0] * len(self._names), 0.0))
-        cumulative = [before + more for before, more in zip(counts, [*upto, len(new)], strict=True)]
-        self._values[labels] = (cumulative, total + sum(new))
+        self._grow(labels, [*upto, len(new)], sum(new))
         new.clear()
+
+    def _grow(self, labels: tuple[str, ...], upto: Sequence[int], seconds: float) -> None:
+        counts, total = self._values.get(labels, ([0] * len(self._names), 0.0))
+        self._values[labels] = ([before + more for before, more in zip(counts, upto, strict=True)], total + seconds)
+
+    def state(self) -> list[Any]:
+        for labels, new in self._new.items():
+            self._sort(labels, new)
+        return list(self._values.items())
+
+    def absorb(self, state: list[Any]) -> None:
+        for labels, (counts, total) in state:
+            self._grow(tuple(labels), counts, total)
 
     def family(self) -> Metric:
         name, help_text, labels = self._about
-        for values, new in self._new.items():
-            self._sort(values, new)
         family = HistogramMetricFamily(name, help_text, labels=labels)
-        for values, (counts, total) in self._values.items():
+        for values, (counts, total) in self.state():
             family.add_metric(values, list(zip(self._names, counts, strict=True)), total)
         return family
 
 
-class Metrics(Collector):
-    """Counts what requests report, and shows the state of the gateway at each scrape."""
-
-    _app: App
+class Totals:
+    """What requests have come to."""
 
     def __init__(self) -> None:
         self._requests = Counts("paifang_requests", "Requests answered.", "model", "route", "status", "code")
@@ -116,35 +132,8 @@ class Metrics(Collector):
         )
         self._denied = Counts("paifang_denied", "Requests refused, by stage.", "stage", "code")
         self._plugins = Spread("paifang_plugin_seconds", "Time in a plugin's hook.", OVERHEAD_S, "plugin", "hook")
-        self._uncounted: list[tuple[str, bool, Timeline, Outcome]] = []
-        self._registry = CollectorRegistry()
 
-    @hookimpl
-    def startup(self, app: App) -> None:
-        self._app = app
-        self._registry.register(self)
-
-    @hookimpl
-    def register_routes(self, register: Callable[..., None]) -> None:
-        register("GET", "/metrics", self.scrape, listener="metrics")
-
-    async def scrape(self, request: web.Request) -> web.StreamResponse:
-        return web.Response(body=generate_latest(self._registry), headers={"content-type": CONTENT_TYPE})
-
-    @hookimpl
-    def observe(self, ctx: RequestContext, outcome: Outcome) -> None:
-        # Counted some dozens at a time: code that runs in a row runs several times as fast as between two requests.
-        stream = ctx.chat is not None and ctx.chat.stream
-        self._uncounted.append((ctx.model.name if ctx.model else "", stream, ctx.timeline, outcome))
-        if len(self._uncounted) >= COUNT_AT:
-            self._count_all()
-
-    def _count_all(self) -> None:
-        uncounted, self._uncounted = self._uncounted, []
-        for request in uncounted:
-            self._count(*request)
-
-    def _count(self, model: str, stream: bool, timeline: Timeline, outcome: Outcome) -> None:
+    def count(self, model: str, stream: bool, timeline: Timeline, outcome: Outcome) -> None:
         route = outcome.target.label if outcome.target else ""
         self._requests.add(1, model, route, str(outcome.status), outcome.code)
         for stage, own_ns in timeline.stages_ns():
@@ -175,42 +164,129 @@ class Metrics(Collector):
         for failed, next_one in pairwise(outcome.attempts):
             self._fallbacks.add(1, model, failed.target.label, next_one.target.label, failed.outcome)
 
-    def collect(self) -> Iterator[Metric]:
-        """Everything there is to scrape."""
-        self._count_all()
-        # Alerts watch how a series grows: they would miss the first anomaly of a series that begins with it.
-        for route in self._app.current().routes:
+    def expect_anomalies(self, routes: Iterable[str]) -> None:
+        for route in routes:
             for kind in ANOMALIES:
                 self._anomalies.add(0, route, kind)
-        counts = (self._requests, self._tokens, self._anomalies, self._cost, self._attempts, self._fallbacks, self._denied)
-        for series in counts:
+
+    def state(self) -> list[Any]:
+        """All of it, as `absorb` takes it."""
+        return [series.state() for series in self._series()]
+
+    def absorb(self, state: list[Any]) -> None:
+        """Add what another process has counted."""
+        for series, its_state in zip(self._series(), state, strict=True):
+            series.absorb(its_state)
+
+    def families(self) -> Iterator[Metric]:
+        for series in self._series():
             yield series.family()
-        for spread in (self._latency, self._first_token, self._overhead, self._plugins):
-            yield spread.family()
-        yield from _state(self._app)
+
+    def _series(self) -> tuple[Counts | Spread, ...]:
+        return (
+            self._requests, self._tokens, self._anomalies, self._cost, self._attempts, self._fallbacks, self._denied,
+            self._latency, self._first_token, self._overhead, self._plugins,
+        )  # fmt: skip
 
 
-def _state(app: App) -> Iterator[Metric]:
-    up = GaugeMetricFamily("paifang_route_up", "1 if the route is enabled and has a credential.", labels=("route",))
-    flying = GaugeMetricFamily("paifang_route_in_flight", "Requests that are with the route.", labels=("route",))
-    in_flight = app.in_flight()
-    for label, serves in app.current().routes.items():
-        up.add_metric((label,), 1.0 if serves else 0.0)
-        flying.add_metric((label,), in_flight.get(label, 0))
-    yield up
-    yield flying
-    reloads = CounterMetricFamily("paifang_config_reloads", "Reloads of gateway.yaml.", labels=("outcome",))
-    for outcome, count in app.reloads.outcomes.items():
-        reloads.add_metric((outcome,), count)
-    yield reloads
-    yield GaugeMetricFamily(
-        "paifang_config_last_reload_success_timestamp_seconds",
-        "When a configuration was last taken.",
-        value=app.reloads.last_success_s,
-    )
-    yield GaugeMetricFamily(
-        "paifang_ledger_unsettled", "Holds that are neither settled nor void.", value=app.ledger.unsettled
-    )
-    build = GaugeMetricFamily("paifang_build_info", "The version that runs.", labels=("version",))
-    build.add_metric((app.version,), 1)
-    yield build
+class Metrics:
+    """Counts what requests report, and shows the state of the gateway at each scrape."""
+
+    _app: App
+
+    def __init__(self) -> None:
+        self._totals = Totals()
+        self._uncounted: list[tuple[str, bool, Timeline, Outcome]] = []
+
+    @hookimpl
+    def startup(self, app: App) -> None:
+        self._app = app
+        app.fleet.offer("metrics", self._read, self._absorb)
+
+    @hookimpl
+    def register_routes(self, register: Callable[..., None]) -> None:
+        register("GET", "/metrics", self.scrape, listener="metrics")
+
+    async def scrape(self, request: web.Request) -> web.StreamResponse:
+        body = generate_latest(Scrape(self._app, await self._app.fleet.gather("metrics")))
+        return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
+
+    @hookimpl
+    def observe(self, ctx: RequestContext, outcome: Outcome) -> None:
+        # Counted some dozens at a time: code that runs in a row runs several times as fast as between two requests.
+        stream = ctx.chat is not None and ctx.chat.stream
+        self._uncounted.append((ctx.model.name if ctx.model else "", stream, ctx.timeline, outcome))
+        if len(self._uncounted) >= COUNT_AT:
+            self._count_all()
+
+    def _count_all(self) -> None:
+        uncounted, self._uncounted = self._uncounted, []
+        for request in uncounted:
+            self._totals.count(*request)
+
+    def _read(self) -> dict[str, Any]:
+        self._count_all()
+        app = self._app
+        return {
+            "totals": self._totals.state(),
+            "in_flight": dict(app.in_flight()),
+            "reloads": dict(app.reloads.outcomes),
+            "last_reload_s": app.reloads.last_success_s,
+            "unsettled": app.ledger.unsettled,
+            "workers": app.fleet.workers,
+            "restarts": app.fleet.restarts,
+        }
+
+    def _absorb(self, state: dict[str, Any]) -> None:
+        self._totals.absorb(state["totals"])
+
+
+class Scrape(Collector):
+    """Everything there is to scrape, once.
+
+    Requests are added up over the processes; what is the same in all is the most that any of them knows: the owner of the store
+    knows it first.
+    """
+
+    def __init__(self, app: App, states: Sequence[dict[str, Any]]) -> None:
+        self._app = app
+        self._states = states
+
+    def collect(self) -> Iterator[Metric]:
+        totals = Totals()
+        # Alerts watch how a series grows: they would miss the first anomaly of a series that begins with it.
+        totals.expect_anomalies(self._app.current().routes)
+        in_flight: Counter[str] = Counter()
+        for state in self._states:
+            totals.absorb(state["totals"])
+            in_flight.update(state["in_flight"])
+        yield from totals.families()
+        up = GaugeMetricFamily("paifang_route_up", "1 if the route is enabled and has a credential.", labels=("route",))
+        flying = GaugeMetricFamily("paifang_route_in_flight", "Requests that are with the route.", labels=("route",))
+        for label, serves in self._app.current().routes.items():
+            up.add_metric((label,), 1.0 if serves else 0.0)
+            flying.add_metric((label,), in_flight[label])
+        yield up
+        yield flying
+        reloads = CounterMetricFamily("paifang_config_reloads", "Reloads of gateway.yaml.", labels=("outcome",))
+        for outcome in self._app.reloads.outcomes:
+            reloads.add_metric((outcome,), max(state["reloads"][outcome] for state in self._states))
+        yield reloads
+        yield GaugeMetricFamily(
+            "paifang_config_last_reload_success_timestamp_seconds",
+            "When a configuration was last taken.",
+            value=self._most("last_reload_s"),
+        )
+        yield GaugeMetricFamily(
+            "paifang_ledger_unsettled", "Holds that are neither settled nor void.", value=self._most("unsettled")
+        )
+        yield GaugeMetricFamily("paifang_workers", "Processes that serve.", value=self._most("workers"))
+        yield CounterMetricFamily(
+            "paifang_worker_restarts", "Processes that ended by themselves and were replaced.", value=self._most("restarts")
+        )
+        build = GaugeMetricFamily("paifang_build_info", "The version that runs.", labels=("version",))
+        build.add_metric((self._app.version,), 1)
+        yield build
+
+    def _most(self, name: str) -> float:
+        return max(float(state[name]) for state in self._states)

@@ -58,9 +58,11 @@ from proxy.errors import (
     UpstreamUnreachable,
     WalletEmpty,
 )
+from proxy.fleet import Fleet
 from proxy.hookspecs import hookimpl
 from proxy.jsontext import dumps
 from proxy.money import Price
+from proxy.rates import Rates, Standing
 from proxy.secret import Secret
 from proxy.storage.keys import KeyRecord, KeyStore, digest_of
 from proxy.storage.ledger import Ledger, Posting, Reservation, Subject, UsageRow, Window
@@ -85,6 +87,7 @@ __all__ = [
     "Exchange",
     "Extra",
     "Finish",
+    "Fleet",
     "Forbidden",
     "GatewayError",
     "GatewayFault",
@@ -107,6 +110,7 @@ __all__ = [
     "Progress",
     "RateLimit",
     "RateLimited",
+    "Rates",
     "ReasoningDelta",
     "Remedy",
     "RequestContext",
@@ -114,6 +118,7 @@ __all__ = [
     "Reservation",
     "Secret",
     "Send",
+    "Standing",
     "Started",
     "Step",
     "StreamTruncated",

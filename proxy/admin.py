@@ -16,10 +16,11 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, StrictStr
 
 from proxy.admincalls import Answer, body_of, json_handler
+from proxy.adminforward import FORWARDED
 from proxy.adminreports import ReportEndpoints
 from proxy.adminwallets import WalletEndpoints
 from proxy.banner import example, reachable
-from proxy.errors import BadRequest, ConfigError
+from proxy.errors import BadRequest, ConfigError, NotFound
 from proxy.explain import Explainer, find_key, price_line
 from proxy.handover import hand_over
 from proxy.keyforms import KeyChanges, KeyForm, changes_of, check_fits, key_body, read_form, record_of
@@ -182,6 +183,8 @@ class AdminEndpoints:
 
     async def handover(self, request: web.Request) -> Mapping[str, Any]:
         """A new process, which waits beside the control socket, takes over."""
+        if FORWARDED in request.headers:
+            raise NotFound("This is asked over the control socket alone.")
         await hand_over(self._gateway, self._gateway.control_path)
         return {"status": "ok"}
 

@@ -23,7 +23,7 @@ def json_handler(answer: Answer, token: Secret | None) -> Handler:
 
     async def handler(request: web.Request) -> web.StreamResponse:
         if token is not None:
-            _check_token(request, token)
+            check_token(request, token)
         body = await answer(request)
         return web.Response(body=dumps(body), content_type="application/json", headers={hdrs.CACHE_CONTROL: "no-store"})
 
@@ -38,7 +38,8 @@ async def body_of(request: web.Request) -> Any:
         raise BadRequest(f"The body is not valid JSON: {error}.", code="invalid_json") from None
 
 
-def _check_token(request: web.Request, token: Secret) -> None:
+def check_token(request: web.Request, token: Secret) -> None:
+    """Raises: Unauthenticated."""
     scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     expected = token.reveal().encode()
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), expected):

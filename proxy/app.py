@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.clock import Clock
+from proxy.fleet import Fleet
+from proxy.rates import Rates
 from proxy.storage.keys import KeyStore
 from proxy.storage.ledger import Ledger
 
@@ -30,6 +32,8 @@ class App:
     clock: Clock
     ledger: Ledger
     keys: KeyStore
+    rates: Rates
+    fleet: Fleet
     version: str
     current: Callable[[], Snapshot]
     """The snapshot that new requests get; a reload swaps it."""

@@ -11,6 +11,7 @@ import structlog
 
 from proxy.chain import Chain
 from proxy.config import Config
+from proxy.configfile import Source, read_source
 from proxy.configfile import load as load_config
 from proxy.registry import Registry
 from proxy.snapshot import Snapshot, compile_snapshot
@@ -23,24 +24,26 @@ class Loaded:
     """A configuration that is valid, with the plugins and adapters it names."""
 
     file: Path
+    source: Source
     config: Config
     registry: Registry
     sections: Mapping[str, Any]
     """{plugin: its section, the model's defaults where gateway.yaml says nothing}."""
 
 
-def load(file: Path, environ: Mapping[str, str], earlier: Registry | None = None) -> Loaded:
-    """Raises: ConfigError with every problem at once."""
+def load(file: Path, environ: Mapping[str, str], earlier: Registry | None = None, source: Source | None = None) -> Loaded:
+    """source: instead of what the file says now. Raises: ConfigError with every problem at once."""
+    source = source or read_source(file, environ)
     registries: list[Registry] = []
 
     def sections_for(names: Sequence[str] | None, folder: Path) -> Registry:
         registries.append(Registry(names, folder, earlier))
         return registries[-1]
 
-    config = load_config(file, environ, sections_for)
+    config = load_config(file, environ, sections_for, source)
     registry = registries[-1]
     given = {entry.name: entry.options for entry in config.plugins or ()}
-    return Loaded(file, config, registry, {name: _section(registry, name, given.get(name)) for name in registry.names})
+    return Loaded(file, source, config, registry, {name: _section(registry, name, given.get(name)) for name in registry.names})
 
 
 def compile_loaded(loaded: Loaded) -> Snapshot:

@@ -54,17 +54,31 @@ class Parsed:
         return None if self.plugins is None else [listing.name for listing in self.plugins]
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a configuration is made of, besides the files of its plugins."""
+
+    text: str
+    """Of gateway.yaml."""
+    environment: Mapping[str, str]
+    """Every variable that it may name."""
+    problems: tuple[Problem, ...] = ()
+    """Of the .env beside it."""
+
+
 def load(
     path: Path,
     environ: Mapping[str, str],
     sections_for: Callable[[Sequence[str] | None, Path], Sections],
+    source: Source | None = None,
 ) -> Config:
     """Read a gateway.yaml.
 
     Args: sections_for: from the names in `plugins:` (None: left out) and the file's folder to what they contribute.
+    source: instead of what the file says now.
     Raises: ConfigError: with every problem, by line.
     """
-    parsed = parse(path, environ)
+    parsed = parse(path, environ, source)
     try:
         sections = sections_for(parsed.plugin_names, path.parent)
     except PluginLoadError as error:
@@ -73,20 +87,25 @@ def load(
     return build(parsed, sections)
 
 
-def parse(path: Path, environ: Mapping[str, str]) -> Parsed:
+def read_source(path: Path, environ: Mapping[str, str]) -> Source:
+    """Read gateway.yaml and the .env beside it. Raises: ConfigError: there is no such file, or it is no text."""
+    text = _text_of(path)
+    try:
+        return Source(text, environment_beside(path, environ))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        return Source(text, environ, (Problem("", f"the file .env beside it can't be read: {reason}"),))
+
+
+def parse(path: Path, environ: Mapping[str, str], source: Source | None = None) -> Parsed:
     """Read the text, expand the environment, list the plugins.
 
     Raises: ConfigError: there is no such file, or it can't be read as YAML at all.
     """
-    document = read(_text_of(path), str(path))
-    problems = list(document.problems)
-    try:
-        environment: Mapping[str, str] = environment_beside(path, environ)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        problems.append(Problem("", f"the file .env beside it can't be read: {reason}"))
-        environment = environ
-    data, unexpanded = expand(document, environment)
+    source = source or read_source(path, environ)
+    document = read(source.text, str(path))
+    problems = [*document.problems, *source.problems]
+    data, unexpanded = expand(document, source.environment)
     problems += unexpanded
     if not isinstance(data, dict):
         if data is not None:

@@ -82,7 +82,7 @@ def control_socket(file: Path, store: str) -> Path:
     return folder / f"{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}.sock"
 
 
-def _socket_of(file: Path, environ: Mapping[str, str]) -> Path:
+def socket_of(file: Path, environ: Mapping[str, str]) -> Path:
     """The control socket, also while the file is broken: it takes its store's place alone. Raises: ConfigError."""
     section = parse(file, environ).data.get("store")
     url = section.get("url") if isinstance(section, dict) else None
@@ -136,7 +136,7 @@ async def connect(file: Path, environ: Mapping[str, str]) -> AsyncIterator[Calle
 
     Raises: ConfigError, StoreError, ControlError.
     """
-    path = await asyncio.to_thread(_socket_of, file, environ)
+    path = await asyncio.to_thread(socket_of, file, environ)
     gateway = await _open_unless_running(path, file, environ)
     if gateway is None:
         async with at(path) as caller:

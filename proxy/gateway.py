@@ -7,6 +7,7 @@ import inspect
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ from proxy.admin import AdminEndpoints
 from proxy.app import App, Reloads
 from proxy.boot import Loaded, compile_loaded, load, store_url
 from proxy.clock import Clock, SystemClock
+from proxy.configfile import Source
 from proxy.configsections import StoreConfig
 from proxy.control import private_socket
 from proxy.endpoints.http import PublicEndpoints
 from proxy.errors import ConfigError, NotFound, Problem
+from proxy.fleet import Alone, Fleet
 from proxy.leaving import GRACE_S, leave
 from proxy.listening import bind, close
 from proxy.peers import Peer, Peers
 from proxy.pipeline import Pipeline
+from proxy.rates import KeptRates, Rates
 from proxy.server import Handler, Route, Runner
 from proxy.storage.store import Store, open_store
 from proxy.tail import Tail
@@ -42,10 +46,26 @@ async def own_store(section: StoreConfig, file: Path, clock: Clock) -> Store:
     return await asyncio.to_thread(lambda: open_store(store_url(section.url, file), section.durability, clock))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """What a gateway has from other processes, rather than of its own."""
+
+    open_store: OpenStore = own_store
+    source: Source | None = None
+    """Of its configuration. None: the files."""
+    rates: Rates | None = None
+    fleet: Fleet | None = None
+
+
+COMPANY_OF_NONE = Company()
+
+
 class Gateway:
     """A gateway on one gateway.yaml. `open` it; then `listen`, or only ask it things; `close` it."""
 
-    def __init__(self, file: Path, environ: Mapping[str, str], clock: Clock, store: Store, loaded: Loaded) -> None:
+    def __init__(
+        self, file: Path, environ: Mapping[str, str], clock: Clock, store: Store, loaded: Loaded, company: Company
+    ) -> None:
         self.file = file
         self.store = store
         self.registry = loaded.registry
@@ -55,6 +75,8 @@ class Gateway:
             clock=clock,
             ledger=store.ledger,
             keys=store.keys,
+            rates=company.rates or KeptRates(clock),
+            fleet=company.fleet or Alone(),
             version=VERSION,
             current=lambda: self.snapshot,
             in_flight=self._in_flight,
@@ -66,6 +88,8 @@ class Gateway:
         self.address = ""
         """Where it listens, such as http://127.0.0.1:8080; empty while it doesn't."""
         self.started_ns = clock.now_ns()
+        self.reloaded: Callable[[], Awaitable[None]] | None = None
+        """Tells a reload to those who serve for this one."""
         self.leaving = False
         """True: it is about to end."""
         self.peers = Peers(store)
@@ -85,14 +109,14 @@ class Gateway:
 
     @classmethod
     async def open(
-        cls, file: Path, environ: Mapping[str, str], clock: Clock | None = None, open_store: OpenStore = own_store
+        cls, file: Path, environ: Mapping[str, str], clock: Clock | None = None, company: Company = COMPANY_OF_NONE
     ) -> Gateway:
         """Load the configuration, open the store, start the plugins. Raises: ConfigError, StoreError."""
         clock = clock or SystemClock()
-        loaded = await asyncio.to_thread(load, file, environ)
-        store = await open_store(loaded.config.store, file, clock)
+        loaded = await asyncio.to_thread(load, file, environ, None, company.source)
+        store = await company.open_store(loaded.config.store, file, clock)
         try:
-            gateway = cls(file, environ, clock, store, loaded)
+            gateway = cls(file, environ, clock, store, loaded, company)
             await gateway._call_plugins(loaded, "startup", loaded.registry.names)
         except BaseException:
             await store.close()
@@ -108,24 +132,41 @@ class Gateway:
 
     async def listen_on(self, host: str, main: Sequence[socket.socket], metrics: Sequence[socket.socket]) -> None:
         """Serve on listening sockets, which are closed with this. metrics: empty: bind what is configured. Raises: OSError."""
+        self.take_address(host, main)
+        await self.serve_on(main)
+        await self.listen_metrics(metrics)
+
+    def take_address(self, host: str, main: Sequence[socket.socket]) -> None:
+        """These sockets are this gateway's address, whoever serves on them; they are closed with it."""
+        self.main_sockets = main
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{main[0].getsockname()[1]}"
+
+    async def serve_on(self, main: Sequence[socket.socket], admin: Sequence[Route] | None = None) -> None:
+        """Serve the API on listening sockets; it shares them where others serve too.
+
+        admin: the admin API of another process, instead of this one's.
+        """
         config = self.snapshot.config
-        routes = self._routes()
-        api = [route for route in routes if route.listener == "main" or config.metrics.listen is None]
-        if config.admin.token:
-            api += AdminEndpoints(self).routes(config.admin.token)
-        try:
-            await self._serve(await self._runner(api, self.runners), main)
-        except BaseException:
-            close(main)
-            raise
-        bound = main[0].getsockname()[1]
-        self.address = f"http://{f'[{host}]' if ':' in host else host}:{bound}"
-        if config.metrics.listen is not None:
-            alone = [route for route in routes if route.listener == "metrics"]
-            metrics_host, _, metrics_port = config.metrics.listen.rpartition(":")
-            metrics = metrics or await bind(metrics_host.strip("[]"), int(metrics_port))
-            await self._serve(await self._runner(alone, self.runners), metrics)
-        self.main_sockets, self.metrics_sockets = main, metrics
+        routes = [route for route in self._routes() if route.listener == "main" or config.metrics.listen is None]
+        if admin is not None:
+            routes += admin
+        elif config.admin.token:
+            routes += AdminEndpoints(self).routes(config.admin.token)
+        runner = await self._runner(routes, self.runners)
+        for listener in main:
+            await runner.listen(listener, shared=admin is not None)
+
+    async def listen_metrics(self, metrics: Sequence[socket.socket]) -> None:
+        """Serve metrics on their own, where that is configured. Raises: OSError."""
+        listen = self.snapshot.config.metrics.listen
+        if listen is None:
+            close(metrics)
+            return
+        host, _, port = listen.rpartition(":")
+        self.metrics_sockets = metrics or await bind(host.strip("[]"), int(port))
+        runner = await self._runner([route for route in self._routes() if route.listener == "metrics"], self.runners)
+        for listener in self.metrics_sockets:
+            await runner.listen(listener)
 
     async def listen_control(self, path: Path) -> None:
         """Serve the admin API on a Unix socket that only this user may open."""
@@ -133,8 +174,10 @@ class Gateway:
         await runner.listen(await asyncio.to_thread(private_socket, path))
         self.control_path = path
 
-    async def close(self, hurry: asyncio.Event | None = None, *, succeeded: bool = False) -> None:
-        """Let running answers finish as `leave` does, close everything."""
+    async def close(
+        self, hurry: asyncio.Event | None = None, *, succeeded: bool = False, farewell: Callable[[], None] | None = None
+    ) -> None:
+        """Let running answers finish as `leave` does, close everything. farewell: called when nothing is counted any more."""
         await leave(self, hurry or asyncio.Event(), succeeded=succeeded)
         if self._control:
             # While the store is still ours, so that it can't be the socket of whoever has it next.
@@ -142,18 +185,24 @@ class Gateway:
         for runner in (*self.runners, *self._control):
             await runner.cleanup()
         await self.tail.drain(GRACE_S)  # also what the runners' end has interrupted
+        if farewell is not None:
+            farewell()
         await self._call_plugins(self._loaded, "shutdown", self.registry.names)
         await self.transport.close()
+        close(self.main_sockets)
         self.peers.stop_reading()
         await self.store.close()
         await self.peers.close()
 
-    async def reload(self) -> None:
-        """Take gateway.yaml as it is now, whole or not at all. Raises: ConfigError, and the old one goes on."""
+    async def reload(self, source: Source | None = None) -> None:
+        """Take gateway.yaml as it is now, whole or not at all. Raises: ConfigError, and the old one goes on.
+
+        source: instead of what the file says.
+        """
         async with self._changing:
             before = self._loaded
             try:
-                loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry)
+                loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry, source)
                 _refuse_restart(before, loaded)
                 snapshot = compile_loaded(loaded)
                 added = loaded.registry.new_beside(self.registry)
@@ -167,9 +216,16 @@ class Gateway:
             self._loaded, self.registry, self.snapshot = loaded, loaded.registry, snapshot
             await self.transport.keep(snapshot.providers)
             await self._call_plugins(before, "shutdown", removed)
+            if self.reloaded is not None:
+                await self.reloaded()
             self.app.reloads.outcomes["ok"] += 1
             self.app.reloads.last_success_s = self.app.clock.now_ns() / 1e9
             log.info("gateway.yaml was reloaded")
+
+    @property
+    def source(self) -> Source:
+        """What the configuration that is in use was made of."""
+        return self._loaded.source
 
     def not_ready(self) -> str | None:
         """Why no new request should come here; None if it may."""
@@ -203,10 +259,6 @@ class Gateway:
         await runner.setup()
         among.append(runner)
         return runner
-
-    async def _serve(self, runner: Runner, sockets: Sequence[socket.socket]) -> None:
-        for listener in sockets:
-            await runner.listen(listener)
 
     async def _call_plugins(self, loaded: Loaded, hook: str, names: Collection[str]) -> None:
         """Call `startup` or `shutdown`. Raises: ConfigError: a plugin failed to start; one that fails to stop is logged."""

@@ -90,6 +90,7 @@ async def hand_over(gateway: Gateway, control: Path) -> None:
         if not gateway.succeeded.is_set():
             log.warning("the process that was to take over is gone; this one goes on")
 
+    log.info("handing over to another process")
     gateway.heir = await gateway.peers.add(end, "successor", {"serving": gateway.succeeded.set}, lost)
 
 
@@ -110,13 +111,17 @@ async def inherit(gateway: Gateway, guest: Guest, control: Path) -> None:
     log.info("took over from the process before; the store is this one's now")
 
 
+def send(end: socket.socket, main: Sequence[socket.socket], metrics: Sequence[socket.socket]) -> None:
+    """What `receive` receives. Raises: OSError."""
+    socket.send_fds(end, [bytes([len(main)])], [listener.fileno() for listener in (*main, *metrics)])
+
+
 def _send(place: Path, main: Sequence[socket.socket], metrics: Sequence[socket.socket]) -> socket.socket:
     end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         end.settimeout(MEET_S)
         end.connect(str(place))
-        descriptors = [listener.fileno() for listener in (*main, *metrics)]
-        socket.send_fds(end, [bytes([len(main)])], descriptors)
+        send(end, main, metrics)
     except BaseException:
         end.close()
         raise
@@ -125,6 +130,11 @@ def _send(place: Path, main: Sequence[socket.socket], metrics: Sequence[socket.s
 
 def _receive(listener: socket.socket) -> Taken:
     end, _ = listener.accept()
+    return receive(end)
+
+
+def receive(end: socket.socket) -> Taken:
+    """The listening sockets that are sent over a link before anything else. Waits for them. Raises: OSError."""
     end.settimeout(MEET_S)
     (count,), descriptors, _, _ = socket.recv_fds(end, 1, MOST_SOCKETS)
     for descriptor in descriptors:

@@ -27,7 +27,7 @@ from proxy.errors import GatewayError, GatewayFault
 Answer = Callable[..., Any]
 """What takes up a question: a function, whose answer may be a future or a coroutine."""
 Then = Callable[[Any], None]
-"""Told the answer, or the GatewayError."""
+"""Told the answer, the GatewayError or LinkLost."""
 
 log = structlog.get_logger("paifang")
 
@@ -64,21 +64,19 @@ class Link(asyncio.Protocol):
         self._send([0, name, arguments])
 
     def ask(self, then: Then, name: str, *arguments: Any) -> None:
-        """Ask; `then` is told the answer. It is told nothing if the link is lost before."""
+        """Ask; `then` is told the answer."""
+        if self.closed.done():
+            then(LinkLost())
+            return
         self._number += 1
         self._asked[self._number] = then
         self._send([self._number, name, arguments])
 
     async def call(self, name: str, *arguments: Any) -> Any:
         """Ask and wait. Raises: GatewayError: the other's refusal; LinkLost."""
-        if self.closed.done():
-            raise LinkLost
         future: asyncio.Future[Any] = self._loop.create_future()
         self.ask(partial(_settle, future), name, *arguments)
-        await asyncio.wait((future, self.closed), return_when=asyncio.FIRST_COMPLETED)
-        if not future.done():
-            raise LinkLost
-        return future.result()
+        return await future
 
     def stop_reading(self) -> None:
         """Take up no more questions; answers to those that were taken up still go out."""
@@ -101,6 +99,9 @@ class Link(asyncio.Protocol):
             task.cancel()
         if not self.closed.done():
             self.closed.set_result(None)
+        asked, self._asked = self._asked, {}
+        for then in asked.values():
+            then(LinkLost())
         self._lost()
 
     def data_received(self, data: bytes) -> None:
@@ -135,15 +136,24 @@ class Link(asyncio.Protocol):
         if isinstance(answer, BaseException) and not isinstance(answer, GatewayError):
             log.error("a question of another process failed", question=name, exc_info=answer)
             answer = GatewayFault("The gateway failed; its log says more.")
-        if number:
-            self._send([-number, _named(answer), None] if isinstance(answer, GatewayError) else [-number, None, answer])
+        if not number:
+            return
+        if isinstance(answer, GatewayError):
+            self._send([-number, _named(answer), None])
+            return
+        try:
+            self._send([-number, None, answer])
+        except TypeError as error:
+            self._reply(number, name, error)
 
     def _send(self, message: list[Any]) -> None:
+        """Raises: TypeError: JSON can't carry it."""
+        line = orjson.dumps(message)
         if self._transport is None:
             return
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(orjson.dumps(message))
+        self._out.append(line)
 
     def _flush(self) -> None:
         if self._out and self._transport is not None:
@@ -154,7 +164,7 @@ class Link(asyncio.Protocol):
 def _settle(future: asyncio.Future[Any], answer: Any) -> None:
     if future.done():
         return
-    if isinstance(answer, GatewayError):
+    if isinstance(answer, (GatewayError, LinkLost)):
         future.set_exception(answer)
     else:
         future.set_result(answer)

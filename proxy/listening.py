@@ -5,13 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import structlog
 
 BACKLOG = 1024
 """Connections that may wait to be accepted, as they do while one process takes over from another."""
 FIRST_INHERITED = 3
 """SD_LISTEN_FDS_START of sd_listen_fds(3)."""
+RETRY_ACCEPT_S = 1.0
+NEXT_ACCEPT_S = 0.0003
+"""Long enough for another process to wake, short enough for thousands of connections in a second."""
 METRICS = "metrics"
+
+log = structlog.get_logger("paifang")
 
 
 class InheritedError(Exception):
@@ -37,6 +44,55 @@ async def bind(host: str, port: int) -> list[socket.socket]:
         close(sockets)
         raise
     return sockets
+
+
+class SharedListener:
+    """Accepts on a listening socket that other processes accept on, too: one connection, then the others have a chance.
+
+    asyncio accepts all that wait at once, so that whoever wakes first gets them all. One at a time, a process that is busy
+    comes round seldom and gets few. With a socket for each process (SO_REUSEPORT) the kernel would deal connections out
+    blindly, and those that wait for a process that ends would be lost.
+    """
+
+    def __init__(self, listener: socket.socket, make_protocol: Callable[[], asyncio.Protocol]) -> None:
+        self._listener = listener
+        self._make_protocol = make_protocol
+        self._loop = asyncio.get_running_loop()
+        self._accepting: set[asyncio.Task[object]] = set()
+        self._paused: asyncio.TimerHandle | None = None
+        self._resume()
+
+    def close(self) -> None:
+        if self._paused is not None:
+            self._paused.cancel()
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+
+    def _resume(self) -> None:
+        self._paused = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listener)
+        self._paused = self._loop.call_later(seconds, self._resume)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return  # another process was faster, or the client has left
+        except OSError as error:
+            # Out of descriptors or memory: the socket would wake the loop without end.
+            log.error("connections can't be accepted now", error=str(error))
+            self._pause(RETRY_ACCEPT_S)
+            return
+        self._pause(NEXT_ACCEPT_S)
+        connection.setblocking(False)
+        task: asyncio.Task[object] = self._loop.create_task(
+            self._loop.connect_accepted_socket(self._make_protocol, connection)
+        )
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
 
 
 def close(sockets: Sequence[socket.socket]) -> None:

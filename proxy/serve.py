@@ -19,15 +19,18 @@ import structlog
 from proxy import banner
 from proxy.admin import AdminEndpoints
 from proxy.aging import today_of
-from proxy.boot import load, store_url
+from proxy.boot import store_url
 from proxy.clock import Clock
 from proxy.configsections import StoreConfig
-from proxy.control import AdminRefusal, answers, at, control_socket
-from proxy.gateway import Gateway
+from proxy.control import AdminRefusal, answers, at, socket_of
+from proxy.crew import Crew, CrewError, worker_count
+from proxy.fleet import Fleet
+from proxy.gateway import Company, Gateway
 from proxy.handover import Taken, discard, inherit, take_over
 from proxy.keyforms import KeyForm, read_form
-from proxy.listening import inherited
+from proxy.listening import bind, inherited
 from proxy.logs import log_to
+from proxy.rates import KeptRates
 from proxy.redaction import secrets_of
 from proxy.reload import follow, stamps_of
 from proxy.retention import forget_regularly
@@ -58,16 +61,18 @@ async def serve(
     """
     signals = Signals()
     main, metrics = inherited(environ)
+    held = bool(main)
     read = await asyncio.to_thread(stamps_of, file)
-    control = await control_of(file, environ)
+    control = await asyncio.to_thread(socket_of, file, environ)
     taken = await _take_over(control) if takeover else None
-    gateway, guest = await _open(file, environ, taken)
+    if taken is not None:
+        main, metrics = [*taken.main], [*taken.metrics]
+    crew = Crew(environ)
+    gateway, guest = await _open(file, environ, control, taken, crew)
     log_to(secrets=lambda: [*secrets_of(gateway.snapshot), *gateway.transport.secrets()])
     try:
-        if taken is not None:
-            main, metrics = [*taken.main], [*taken.metrics]
-        chosen = await _listen(gateway, host, port, main, metrics)
-        _prepare_memory()
+        chosen = await _listen(gateway, host, port, main, metrics, crew, control)
+        prepare_memory()
         async with asyncio.TaskGroup() as group:
             beside = [follow(gateway, signals.nudged, read), forget_regularly(gateway)]
             if guest is None:
@@ -83,7 +88,11 @@ async def serve(
                 task.cancel()
     finally:
         # What systemd listens on is there for the next process, as it is for one that took over.
-        await gateway.close(signals.hurry, succeeded=gateway.succeeded.is_set() or (bool(main) and taken is None))
+        succeeded = held or gateway.succeeded.is_set()
+        if crew.workers > 1:
+            await crew.leave(signals.hurry, succeeded=succeeded)
+            signals.hurry.set()
+        await gateway.close(signals.hurry, succeeded=succeeded)
 
 
 async def _first_of(*events: asyncio.Event) -> None:
@@ -120,7 +129,7 @@ class Signals:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _prepare_memory() -> None:
+def prepare_memory() -> None:
     """Spare every request what can be done once.
 
     asyncio reads into a fresh 256 KiB buffer each time, and glibc maps and unmaps pages for each until a block as large as
@@ -130,12 +139,6 @@ def _prepare_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
-
-
-async def control_of(file: Path, environ: Mapping[str, str]) -> Path:
-    """The control socket of this gateway.yaml. Raises: ConfigError, ControlError."""
-    loaded = await asyncio.to_thread(load, file, environ)
-    return await asyncio.to_thread(control_socket, file, loaded.config.store.url)
 
 
 async def _take_over(control: Path) -> Taken | None:
@@ -149,33 +152,35 @@ async def _take_over(control: Path) -> Taken | None:
         raise ServeError(f"the gateway that runs does not hand over: {error}") from error
 
 
-async def _open(file: Path, environ: Mapping[str, str], taken: Taken | None) -> tuple[Gateway, Guest | None]:
+async def _open(
+    file: Path, environ: Mapping[str, str], control: Path, taken: Taken | None, fleet: Fleet
+) -> tuple[Gateway, Guest | None]:
     if taken is None:
-        return await _open_own(file, environ), None
+        return await _open_own(file, environ, control, fleet), None
     guests: list[Guest] = []
 
     async def as_guest(section: StoreConfig, file: Path, clock: Clock) -> Store:
         url = await asyncio.to_thread(store_url, section.url, file)
-        guest = Guest(parsed_url(url), section.durability, clock, heir=True)
+        guest = Guest(parsed_url(url), section.durability, clock)
         await guest.connect(taken.end, {}, lambda: None)
         guests.append(guest)
         return guest.store
 
     try:
-        return await Gateway.open(file, environ, open_store=as_guest), guests[0]
+        return await Gateway.open(file, environ, company=Company(open_store=as_guest, fleet=fleet)), guests[0]
     except BaseException:
         discard(taken)
         raise
 
 
-async def _open_own(file: Path, environ: Mapping[str, str]) -> Gateway:
+async def _open_own(file: Path, environ: Mapping[str, str], control: Path, fleet: Fleet) -> Gateway:
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + OWNER_WAIT_S
     while True:
         try:
-            return await Gateway.open(file, environ)
+            return await Gateway.open(file, environ, company=Company(fleet=fleet))
         except OwnerError:
-            await _refuse_a_second(await control_of(file, environ))
+            await _refuse_a_second(control)
             if loop.time() > deadline_s:
                 raise
         await asyncio.sleep(0.1)
@@ -194,20 +199,39 @@ async def _refuse_a_second(path: Path) -> None:
 
 
 async def _listen(
-    gateway: Gateway, host: str | None, port: int | None, main: list[socket.socket], metrics: list[socket.socket]
+    gateway: Gateway,
+    host: str | None,
+    port: int | None,
+    main: list[socket.socket],
+    metrics: list[socket.socket],
+    crew: Crew,
+    control: Path,
 ) -> str:
-    """Listen on the sockets that were handed over, else on the chosen or configured address. Returns the host."""
+    """Serve, or have workers serve, on the sockets that were handed over, else on the chosen or configured address.
+
+    Returns the host.
+    """
     server = gateway.snapshot.config.server
     chosen_host, chosen_port = host or server.host, server.port if port is None else port
+    count = worker_count(server.workers)
     try:
-        if not main:
-            await gateway.listen(chosen_host, chosen_port)
+        if main:
+            chosen_host = main[0].getsockname()[0]
+        else:
+            main = await bind(chosen_host, chosen_port)
+        if count == 1:
+            await gateway.listen_on(chosen_host, main, metrics)
             return chosen_host
-        inherited_host: str = main[0].getsockname()[0]
-        await gateway.listen_on(inherited_host, main, metrics)
-        return inherited_host
+        gateway.take_address(chosen_host, main)
+        await gateway.listen_metrics(metrics)
     except OSError as error:
         raise ServeError(_remedy(error, gateway, chosen_host, chosen_port)) from error
+    assert isinstance(gateway.app.rates, KeptRates)
+    try:
+        await crew.start(count, gateway, gateway.app.rates, control)
+    except CrewError as error:
+        raise ServeError(str(error)) from error
+    return chosen_host
 
 
 def _remedy(error: OSError, gateway: Gateway, host: str, port: int) -> str:

@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.errors import BadRequest, GatewayError, GatewayFault, MethodNotAllowed, NotFound, PayloadTooLarge
 from proxy.jsontext import dumps
-from proxy.listening import BACKLOG
+from proxy.listening import BACKLOG, SharedListener
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -146,6 +146,7 @@ class Runner(web.AppRunner):
 
     def __init__(self, routes: Iterable[Route], max_body_bytes: int, shutdown_timeout_s: float) -> None:
         routes = tuple(routes)
+        self._shared: list[SharedListener] = []
         self._direct = {(route.method, route.path): route.handler for route in routes if route.direct}
         self._options: dict[str, Any] = {
             "access_log": None,
@@ -168,14 +169,24 @@ class Runner(web.AppRunner):
             dispatch, request_factory=made.request_factory, handler_cancellation=True, **self._options
         )
 
-    async def listen(self, listener: socket.socket) -> None:
-        """Serve on a listening socket, which closes with this."""
-        await web.SockSite(self, listener, backlog=BACKLOG).start()
+    async def listen(self, listener: socket.socket, *, shared: bool = False) -> None:
+        """Serve on a listening socket, which closes with this. shared: other processes serve on it now."""
+        if not shared:
+            await web.SockSite(self, listener, backlog=BACKLOG).start()
+            return
+        assert self.server is not None
+        self._shared.append(SharedListener(listener, self.server))
 
     async def stop_listening(self) -> None:
         """Accept nothing more. Where another process has the same socket, what waits to be accepted is left to it."""
         for site in self.sites:
             await site.stop()
+        while self._shared:
+            self._shared.pop().close()
+
+    async def cleanup(self) -> None:
+        await self.stop_listening()
+        await super().cleanup()
 
     def ask_to_reconnect(self) -> None:
         """Let every connection end with the answer to its next request."""

@@ -301,8 +301,6 @@ def _notices(
         elif not entry.pool:
             notices.append(f"model {name} can't be served: none of its routes is enabled and has a credential")
     notices += [f"key {key.name} is off: its value is empty" for key in config.keys if not key.key]
-    if config.server.workers != 1:
-        notices.append("server.workers has no effect: this version serves with one process")
     if not chain.has("authenticate"):
         notices.append("no plugin of the chain authenticates, so every request gets 401: add virtual_keys")
     if not chain.has("meter"):

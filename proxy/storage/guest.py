@@ -24,11 +24,11 @@ class Guest:
     store: Store
     link: Link
 
-    def __init__(self, url: URL, durability: str, clock: Clock, *, heir: bool) -> None:
-        """heir: the store is to be this process's own once its owner lets go of it."""
-        self.writer = LinkedWriter(url, durability, clock, heir=heir)
+    def __init__(self, url: URL | None, durability: str, clock: Clock) -> None:
+        """url: where the store is, if it is to be this process's own once its owner lets go of it; else None."""
+        self.writer = LinkedWriter(url, durability, clock)
         self._clock = clock
-        self._heir = heir
+        self._heir = url is not None
         self._welcome: asyncio.Future[Mapping[str, Any]] = asyncio.get_running_loop().create_future()
 
     async def connect(
@@ -60,5 +60,8 @@ class Guest:
         self.store = store_over(self.writer, keys)
         self._welcome.set_result(welcome)
 
-    def _remember(self, row: Mapping[str, Any]) -> None:
-        self.store.keys.remember(wire.decode_key(row))
+    async def _remember(self, row: Mapping[str, Any]) -> None:
+        record = wire.decode_key(row)
+        self.store.keys.remember(record)
+        if self.store.keys.spread is not None:
+            await self.store.keys.spread(record)

@@ -12,11 +12,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 from proxy.clock import Clock
 from proxy.errors import GatewayError
-from proxy.link import Link
+from proxy.link import Link, LinkLost
 from proxy.storage import wire
 from proxy.storage.ledger import Posting
 from proxy.storage.open_holds import OpenHolds
@@ -25,17 +25,18 @@ from proxy.storage.sqlite import StoreError
 from proxy.storage.writer import QUEUE_LIMIT, Writer, unavailable
 
 T = TypeVar("T")
+NOWHERE = make_url("sqlite://")
 ONLY_THE_OWNER = "only the process that owns the store can do this"
 
 
 class LinkedWriter(Writer):
     """Used on one event loop until it owns the store."""
 
-    def __init__(self, url: URL, durability: str, clock: Clock, *, heir: bool) -> None:
-        """heir: it is to own the store some day; what only the owner can do waits for that."""
-        super().__init__(url, durability, clock)
+    def __init__(self, url: URL | None, durability: str, clock: Clock) -> None:
+        """url: where the store is, if this process is to own it some day: what only the owner can do waits for that."""
+        super().__init__(url or NOWHERE, durability, clock)
         self._link: Link | None = None
-        self._heir = heir
+        self._heir = url is not None
         self._owns = False
         self._refusal = ""
         self._waiting: dict[Operation, None] = {}
@@ -121,8 +122,8 @@ class LinkedWriter(Writer):
             self._link.ask(partial(self._answered, operation), *message)
 
     def _answered(self, operation: Operation, answer: Any) -> None:
-        if operation not in self._waiting:
-            return
+        if isinstance(answer, LinkLost) or operation not in self._waiting:
+            return  # lost() or inherit() will see to it
         del self._waiting[operation]
         self._open.answered(operation, refused=isinstance(answer, GatewayError))
         _answer(operation, answer)

@@ -76,6 +76,23 @@ def start(file: Path, environ: Mapping[str, str] | None = None) -> GatewayProces
     return gateway
 
 
+def taking_over(running: GatewayProcess) -> GatewayProcess:
+    """`paifang serve --takeover` in place of a running gateway, once it serves."""
+    log = running.file.parent / "next.log"
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "proxy", "serve", "--takeover", "-c", str(running.file)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=running.environ, cwd=log.parent
+        )
+    deadline = time.monotonic() + START_S
+    while "listens on" not in log.read_text():
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError(f"it did not take over (status {process.returncode}):\n{log.read_text()}")
+        time.sleep(0.02)
+    return GatewayProcess(running.file, running.port, process, log, running.environ)
+
+
 def paifang(arguments: Sequence[str], file: Path, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command of `paifang` on a gateway.yaml."""
     return subprocess.run(

@@ -10,6 +10,7 @@ import pytest
 from plugins.rate_limit import USUAL_ANSWER_TOKENS, Admitted, RateLimits
 from proxy import Charge, ChatRequest, Principal, RateLimit, RateLimited, Usage
 from proxy.context import RequestContext
+from proxy.rates import KeptRates
 from tests.plugins.targets import context, target
 
 SECOND_NS = 10**9
@@ -31,9 +32,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def limits(clock: Clock) -> RateLimits:
+def rates(clock: Clock) -> KeptRates:
+    return KeptRates(clock)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def limits(rates: KeptRates) -> RateLimits:
     plugin = RateLimits()
-    plugin.startup(SimpleNamespace(clock=clock))  # type: ignore[arg-type]
+    plugin.startup(SimpleNamespace(rates=rates))  # type: ignore[arg-type]
     return plugin
 
 
@@ -44,7 +50,7 @@ def asking(key: str = "ci", chat: ChatRequest = CHAT, cap: int = 10, **limit: in
 
 def admit(limits: RateLimits, ctx: RequestContext) -> Admitted:
     hold = limits.reserve(ctx)
-    assert hold is not None
+    assert isinstance(hold, Admitted)
     return hold
 
 
@@ -190,17 +196,17 @@ def test_headers_as_openai_writes_them(limits: RateLimits, clock: Clock) -> None
     assert headers(ctx, "requests") == ["1", "0", "120ms"]
 
 
-def test_a_flood_takes_little_memory_and_idle_keys_none(limits: RateLimits, clock: Clock) -> None:
+def test_a_flood_takes_little_memory_and_idle_keys_none(limits: RateLimits, rates: KeptRates, clock: Clock) -> None:
     for number in range(7000):
         clock.now_s = number / 100
         admit(limits, asking("flood", requests_per_minute=10**6)).void()
-    assert len(limits._accounts["flood"].requests._entries) <= 601
+    assert len(rates._accounts["flood"].requests._entries) <= 601
     for number in range(100):
         admit(limits, asking(f"key-{number}", requests_per_minute=5)).void()
     runs = admit(limits, asking("runs", concurrent=1))
     clock.now_s += 60
     for _ in range(60):
         admit(limits, asking("lively", requests_per_minute=100)).void()
-    assert set(limits._accounts) == {"runs", "lively"}
+    assert set(rates._accounts) == {"runs", "lively"}
     assert refused(limits, asking("runs", concurrent=1)) == ("concurrent", 1)
     runs.void()

@@ -32,7 +32,7 @@ class Pair:
 
     async def join(self, *, heir: bool = False) -> tuple[Guest, Peer]:
         ours, theirs = socket.socketpair()
-        guest = Guest(self._url, "process", self._clock, heir=heir)
+        guest = Guest(self._url if heir else None, "process", self._clock)
         connecting = asyncio.create_task(guest.connect(theirs, {}, lambda: None))
         peer = await self.peers.add(ours, "guest", {}, lambda: None)
         await connecting

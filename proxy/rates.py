@@ -1,0 +1,253 @@
+"""Counts of requests, tokens and requests at once, by name: one for all processes that serve together.
+
+A minute is any sixty seconds, not one by the clock, so a border between minutes admits nothing twice. Whoever takes, ends; what
+a process that is gone had taken is ended for it. Counts begin anew with the process that keeps them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable
+from typing import NamedTuple, Protocol
+
+from proxy.clock import Clock
+from proxy.context import RateLimit
+from proxy.link import Link
+
+SECOND_NS = 10**9
+WINDOW_NS = 60 * SECOND_NS
+GRAIN_NS = WINDOW_NS // 600
+"""What comes within a tenth of a second is kept as one, as of its last moment: a window has some 600 entries at most."""
+SLOT_WAIT_NS = SECOND_NS
+"""When to try again where too many run at once: nobody knows when one of them ends."""
+
+
+class Standing(NamedTuple):
+    """How a name stands after it asked for more."""
+
+    number: int
+    """What to end; 0: it was refused, and nothing was taken."""
+    param: str
+    """The limit that refused or, of several, takes longest to give way; "": none."""
+    wait_ns: int
+    """How long until that may have given way."""
+    running: int
+    requests: int
+    """Taken in the last sixty seconds."""
+    requests_reset_ns: int
+    """How long until all of it has expired."""
+    tokens: int
+    tokens_reset_ns: int
+
+
+class Rates(Protocol):
+    """What plugins hold names to."""
+
+    def take(self, name: str, limit: RateLimit, requests: int, tokens: int) -> Standing | Awaitable[Standing]:
+        """Take so many requests and tokens and one slot, all or nothing. Answers at once where the counts are kept here."""
+        ...
+
+    def end(self, number: int, used_tokens: int) -> None:
+        """The request is over, and came to so many tokens; its slot is free again."""
+        ...
+
+
+class Entry:
+    """What was counted at about one moment."""
+
+    __slots__ = ("amount", "at_ns", "since_ns")
+
+    def __init__(self, now_ns: int) -> None:
+        self.since_ns = self.at_ns = now_ns
+        self.amount = 0
+
+
+class Window:
+    """An amount over the last sixty seconds."""
+
+    __slots__ = ("_entries", "total")
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+        self.total = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._entries)
+
+    def expire(self, now_ns: int) -> None:
+        """Forget what is sixty seconds old. Comes before every other question."""
+        while self._entries and self._entries[0].at_ns + WINDOW_NS <= now_ns:
+            gone = self._entries.popleft()
+            self.total -= gone.amount
+            gone.amount = 0
+
+    def add(self, amount: int, now_ns: int) -> Entry:
+        """Returns the entry that it is part of."""
+        if not self._entries or self._entries[-1].since_ns + GRAIN_NS <= now_ns:
+            self._entries.append(Entry(now_ns))
+        entry = self._entries[-1]
+        entry.at_ns = now_ns
+        entry.amount += amount
+        self.total += amount
+        return entry
+
+    def take_back(self, amount: int, entry: Entry) -> None:
+        """What has expired stays expired."""
+        amount = min(amount, entry.amount)
+        entry.amount -= amount
+        self.total -= amount
+
+    def wait_ns(self, excess: int, now_ns: int) -> int:
+        """How long until so much of it has expired; 0 for none."""
+        for entry in self._entries:
+            if excess <= 0:
+                break
+            excess -= entry.amount
+            if excess <= 0:
+                return entry.at_ns + WINDOW_NS - now_ns
+        return 0
+
+    def reset_ns(self, now_ns: int) -> int:
+        """How long until all of it has expired."""
+        return self._entries[-1].at_ns + WINDOW_NS - now_ns if self._entries else 0
+
+
+class Account:
+    """What one key is doing."""
+
+    __slots__ = ("requests", "running", "tokens")
+
+    def __init__(self) -> None:
+        self.requests = Window()
+        self.tokens = Window()
+        self.running = 0
+
+    def idle(self, now_ns: int) -> bool:
+        """Whether there is nothing to remember."""
+        self.requests.expire(now_ns)
+        self.tokens.expire(now_ns)
+        return not (self.running or self.requests or self.tokens)
+
+
+class KeptRates:
+    """Rates that this process keeps."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._now_ns = clock.monotonic_ns
+        self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self._number = 0
+        self._running: dict[int, tuple[Account, int, Entry]] = {}
+
+    def take(self, name: str, limit: RateLimit, requests: int, tokens: int) -> Standing:
+        now_ns = self._now_ns()
+        self._forget_idle(now_ns)
+        account = self._accounts.get(name)
+        if account is None:
+            account = self._accounts[name] = Account()
+        account.requests.expire(now_ns)
+        account.tokens.expire(now_ns)
+        wait_ns, param = _longest_wait(account, limit, requests, tokens, now_ns)
+        number = 0
+        if not param:
+            self._number = number = self._number + 1
+            account.running += 1
+            if requests:
+                account.requests.add(requests, now_ns)
+            self._running[number] = (account, tokens, account.tokens.add(tokens, now_ns))
+        return Standing(
+            number,
+            param,
+            wait_ns,
+            account.running,
+            account.requests.total,
+            account.requests.reset_ns(now_ns),
+            account.tokens.total,
+            account.tokens.reset_ns(now_ns),
+        )
+
+    def end(self, number: int, used_tokens: int) -> None:
+        account, tokens, entry = self._running.pop(number)
+        now_ns = self._now_ns()
+        account.running -= 1
+        account.tokens.expire(now_ns)
+        if used_tokens <= tokens:
+            account.tokens.take_back(tokens - used_tokens, entry)
+        else:
+            account.tokens.add(used_tokens - tokens, now_ns)
+
+    def _forget_idle(self, now_ns: int) -> None:
+        """Look at the two names that were not looked at for longest: more than come, so that all idle ones go."""
+        for name in [name for name, _ in zip(self._accounts, range(2), strict=False)]:
+            if self._accounts[name].idle(now_ns):
+                del self._accounts[name]
+            else:
+                self._accounts.move_to_end(name)
+
+
+class LinkedRates:
+    """Rates that the process at the other end of a link keeps."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def take(self, name: str, limit: RateLimit, requests: int, tokens: int) -> Standing:
+        """Raises: LinkLost."""
+        limits = (limit.requests_per_minute, limit.tokens_per_minute, limit.concurrent)
+        asking = asyncio.ensure_future(self._link.call("rates.take", name, limits, requests, tokens))
+        try:
+            return Standing(*await asyncio.shield(asking))
+        except asyncio.CancelledError:
+            asking.add_done_callback(self._give_back)
+            raise
+
+    def _give_back(self, asking: asyncio.Future[tuple[int, ...]]) -> None:
+        """Whoever asked is gone, and what was asked for may have been taken."""
+        if not asking.cancelled() and asking.exception() is None and (number := asking.result()[0]):
+            self.end(number, 0)
+
+    def end(self, number: int, used_tokens: int) -> None:
+        self._link.tell("rates.end", number, used_tokens)
+
+
+class RatesDesk:
+    """What one other process may ask of the rates that this one keeps."""
+
+    def __init__(self, rates: KeptRates) -> None:
+        self._rates = rates
+        self._running: set[int] = set()
+
+    def take(
+        self, name: str, limits: tuple[int | None, int | None, int | None], requests: int, tokens: int
+    ) -> tuple[int | str, ...]:
+        """Returns a Standing, as values."""
+        requests_per_minute, tokens_per_minute, concurrent = limits
+        limit = RateLimit(
+            requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent
+        )
+        standing = self._rates.take(name, limit, requests, tokens)
+        if standing.number:
+            self._running.add(standing.number)
+        return tuple(standing)
+
+    def end(self, number: int, used_tokens: int) -> None:
+        self._running.discard(number)
+        self._rates.end(number, used_tokens)
+
+    def close(self) -> None:
+        """The other process is gone."""
+        while self._running:
+            self._rates.end(self._running.pop(), 0)
+
+
+def _longest_wait(account: Account, limit: RateLimit, requests: int, tokens: int, now_ns: int) -> tuple[int, str]:
+    waits = [(0, "")]
+    for param, window, asked, most in (
+        ("requests_per_minute", account.requests, requests, limit.requests_per_minute),
+        ("tokens_per_minute", account.tokens, tokens, limit.tokens_per_minute),
+    ):
+        if most is not None and asked and window.total + asked > most:
+            waits.append((window.wait_ns(window.total + asked - most, now_ns), param))
+    if limit.concurrent is not None and account.running >= limit.concurrent:
+        waits.append((SLOT_WAIT_NS, "concurrent"))
+    return max(waits, key=lambda wait: (bool(wait[1]), wait[0]))

@@ -1,0 +1,257 @@
+"""`server.workers`: several processes on one store and one address, and everything that one process promises."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e import files
+from tests.e2e.conftest import StartProcess
+from tests.e2e.load import load
+from tests.e2e.processes import GatewayProcess, taking_over
+from tests.e2e.test_crash import books
+from tests.e2e.test_drain import ask, begun, status, until_cut
+from tests.fakes import FakeOpenAI
+
+COST = 6_000_000
+"""Of an answer of the fake provider, in nano-USD."""
+
+
+def sections(fake: FakeOpenAI, workers: int = 3, **more: Any) -> dict[str, Any]:
+    return {
+        "server": {"workers": workers, **more.pop("server", {})},
+        "providers": {"relay": files.relay(fake)},
+        "models": {"doubao-seed": files.model(files.route("relay", "relay"), price={"input": 0, "output": 1000})},
+        "keys": [files.key("ci", files.KEY, **{"budget": {"daily_usd": 1000}, **more.pop("key", {})})],
+        **more,
+    }
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    """A connection of its own for each request, so that they reach every worker."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {files.KEY}"}, connector=connector) as made:
+        yield made
+
+
+async def started(gateway_process: StartProcess, folder: Path, **more: Any) -> GatewayProcess:
+    """Once every worker serves; the first is ready earlier."""
+    process = await asyncio.to_thread(gateway_process, folder, **more)
+    async with asyncio.timeout(20):
+        while "listens on" not in process.log.read_text():
+            await asyncio.sleep(0.05)
+    return process
+
+
+def workers_of(process: GatewayProcess) -> list[int]:
+    pid = process.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def metric(session: aiohttp.ClientSession, process: GatewayProcess, name: str) -> float:
+    async with session.get(f"{process.url}/metrics") as response:
+        families = text_string_to_metric_families(await response.text())
+        return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+
+async def statuses(session: aiohttp.ClientSession, process: GatewayProcess, count: int) -> Counter[int]:
+    async def one() -> int:
+        async with ask(session, process, max_tokens=6) as response:
+            await response.read()
+            status: int = response.status
+            return status
+
+    return Counter(await asyncio.gather(*(one() for _ in range(count))))
+
+
+async def test_two_hundred_at_once_on_a_budget_for_ten(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    sizes = sections(fake_openai, key={"budget": {"daily_usd": 0.06}})
+    process = await started(gateway_process, tmp_path, **sizes)
+    fake_openai.delay(before_s=0.5)
+    assert await statuses(session, process, 200) == {200: 10, 429: 190}
+    assert await metric(session, process, "paifang_requests_total") == 200
+    assert await asyncio.to_thread(process.stop) == 0
+    assert await books(tmp_path) == {"ci": 10 * COST}
+
+
+async def test_rate_limits_are_shared(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    process = await started(
+        gateway_process, tmp_path, **sections(fake_openai, key={"rate_limit": {"requests_per_minute": 40, "concurrent": 8}})
+    )
+    fake_openai.delay(before_s=1.5)
+    assert await statuses(session, process, 60) == {200: 8, 429: 52}
+    fake_openai.delay()
+    answered: Counter[int] = Counter()
+    for _ in range(8):
+        answered += await statuses(session, process, 5)
+    assert answered == {200: 32, 429: 8}
+
+
+async def test_a_worker_that_is_killed_under_load_is_replaced_and_the_books_are_right(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    process = await started(gateway_process, tmp_path, **sections(fake_openai, key={"rate_limit": {"concurrent": 32}}))
+    seen = 0.0
+    async with load(process.url, 24) as outcomes:
+        for round_number in range(3):
+            served = outcomes["200"]
+            while outcomes["200"] < served + 100:
+                now = await metric(session, process, "paifang_requests_total")
+                assert now >= seen, "a counter never falls"
+                seen = now
+            os.kill(workers_of(process)[round_number], signal.SIGKILL)
+            while await metric(session, process, "paifang_worker_restarts_total") < round_number + 1:
+                await asyncio.sleep(0.05)
+    answers = outcomes.pop("200")
+    # What the killed ones were at is broken off, a request for each connection; nothing else fails.
+    assert outcomes.total() <= 3 * 24
+    assert not any(outcome.isdigit() for outcome in outcomes)
+    while len(workers_of(process)) < 3:
+        await asyncio.sleep(0.05)
+    async with asyncio.timeout(5):
+        while await metric(session, process, "paifang_ledger_unsettled"):
+            await asyncio.sleep(0.1)
+    assert await statuses(session, process, 32) == {200: 32}, "no slot of a killed worker is lost"
+    assert "a worker ended by itself and is replaced" in process.log.read_text()
+    assert await asyncio.to_thread(process.stop) == 0
+    charged = (await books(tmp_path))["ci"]
+    assert (answers + 32) * COST <= charged <= (answers + 32 + outcomes.total()) * COST
+
+
+async def test_commands_reach_everyone(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    process = await started(gateway_process, tmp_path, **sections(fake_openai, admin={"token": "secret"}))
+    made = json.loads((await asyncio.to_thread(process.cli, "keys", "create", "ann", "--json")).stdout)
+    body = {"model": "doubao-seed", "messages": files.HI}
+    headers = {"authorization": f"Bearer {made['key']}"}
+
+    async def one() -> tuple[int, str]:
+        async with session.post(f"{process.url}/v1/chat/completions", json=body, headers=headers) as response:
+            return response.status, (await response.json()).get("error", {}).get("code", "")
+
+    assert set(await asyncio.gather(*(one() for _ in range(20)))) == {(200, "")}
+    assert (await asyncio.to_thread(process.cli, "keys", "revoke", "ann")).returncode == 0
+    assert set(await asyncio.gather(*(one() for _ in range(20)))) == {(401, "key_revoked")}
+    usage = await asyncio.to_thread(process.cli, "usage", "--by", "key")
+    assert usage.stdout.splitlines()[1].split("\t")[:2] == ["ann", "20"]
+    for token, code in (("secret", 200), ("wrong", 401)):
+        async with session.get(f"{process.url}/admin/v1/status", headers={"authorization": f"Bearer {token}"}) as response:
+            assert response.status == code
+            if code == 200:
+                assert (await response.json())["pid"] == process.process.pid
+    async with session.post(f"{process.url}/admin/v1/keys", headers={"authorization": "Bearer secret"}, json={}) as response:
+        assert (response.status, (await response.json())["error"]["message"]) == (400, "name: field required.")
+    async with session.post(f"{process.url}/admin/v1/handover", headers={"authorization": "Bearer secret"}) as response:
+        assert response.status == 404
+
+
+async def test_a_reload_reaches_everyone_and_who_comes_later(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    whole = sections(fake_openai)
+    process = await started(gateway_process, tmp_path, **whole)
+    whole["models"]["doubao-seed"]["aliases"] = ["newer"]
+    files.write(tmp_path, **whole)
+    assert (await asyncio.to_thread(process.process.send_signal, signal.SIGHUP)) is None
+    async with asyncio.timeout(10):
+        while process.log.read_text().count("gateway.yaml was reloaded") < 4:
+            await asyncio.sleep(0.05)
+
+    async def all_know(alias: str) -> bool:
+        async def one() -> int:
+            async with ask(session, process, model=alias) as response:
+                status: int = response.status
+                return status
+
+        return set(await asyncio.gather(*(one() for _ in range(30)))) == {200}
+
+    assert await all_know("newer")
+    # A broken file is refused, and who starts meanwhile takes what the others have.
+    (tmp_path / "gateway.yaml").write_text("bogus: 1\n")
+    async with asyncio.timeout(10):
+        while "the old one goes on" not in process.log.read_text():
+            await asyncio.sleep(0.05)
+    os.kill(workers_of(process)[0], signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while await metric(session, process, "paifang_worker_restarts_total") < 1 or len(workers_of(process)) < 3:
+            await asyncio.sleep(0.05)
+    assert await all_know("newer")
+    assert await metric(session, process, "paifang_config_reloads_total") >= 2
+
+
+async def test_the_end_reaches_everyone(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    process = await started(gateway_process, tmp_path, **sections(fake_openai, server={"drain_timeout_s": 1.5}))
+    streams = [await begun(session, process, fake_openai) for _ in range(4)]
+    readings = [asyncio.ensure_future(until_cut(stream)) for stream, _ in streams[1:]]
+    workers = workers_of(process)
+    process.process.terminate()
+    await asyncio.sleep(0.3)
+    for _ in range(9):
+        async with session.get(f"{process.url}/readyz") as response:
+            assert response.status == 503
+    while await streams[0][1].step():
+        pass
+    assert (await streams[0][0].read()).endswith(b"data: [DONE]\n\n")
+    assert all(b'"code":"draining"' in read for read in await asyncio.gather(*readings))
+    assert await status(process) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert COST < (await books(tmp_path))["ci"] < 4 * COST
+
+
+async def test_workers_end_with_who_owns_the_ledger(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    process = await started(gateway_process, tmp_path, **sections(fake_openai))
+    stream, _ = await begun(session, process, fake_openai)
+    workers = workers_of(process)
+    process.kill()
+    assert b"[DONE]" not in await until_cut(stream)
+    async with asyncio.timeout(5):
+        while any(Path(f"/proc/{pid}").exists() for pid in workers):
+            await asyncio.sleep(0.05)
+    again = await started(gateway_process, tmp_path)
+    assert await statuses(session, again, 6) == {200: 6}
+
+
+async def test_many_take_over_from_many(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    first = await started(gateway_process, tmp_path, **sections(fake_openai, workers=2))
+    stream, pacer = await begun(session, first, fake_openai)
+    async with load(first.url, 24) as outcomes:
+        while outcomes["200"] < 100:
+            await asyncio.sleep(0.05)
+        second = await asyncio.to_thread(taking_over, first)
+        served = outcomes["200"]
+        while outcomes["200"] < served + 200:
+            await asyncio.sleep(0.05)
+        assert first.process.poll() is None
+        while await pacer.step():
+            pass
+        assert (await stream.read()).endswith(b"data: [DONE]\n\n")
+        assert await status(first, 15) == 0
+        served = outcomes["200"]
+        while outcomes["200"] < served + 200:
+            await asyncio.sleep(0.05)
+    assert set(outcomes) == {"200"}
+    assert (await asyncio.to_thread(second.cli, "ledger", "verify")).returncode == 0
+    assert await asyncio.to_thread(second.stop) == 0
+    assert await books(tmp_path) == {"ci": (outcomes["200"] + 1) * COST}
