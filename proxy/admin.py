@@ -12,11 +12,10 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, StrictStr
 
 from proxy.admincalls import Answer, body_of, json_handler
-from proxy.adminforward import FORWARDED
 from proxy.adminreports import ReportEndpoints
 from proxy.adminwallets import WalletEndpoints
 from proxy.banner import example, reachable
@@ -183,7 +182,7 @@ class AdminEndpoints:
 
     async def handover(self, request: web.Request) -> Mapping[str, Any]:
         """A new process, which waits beside the control socket, takes over."""
-        if FORWARDED in request.headers:
+        if hdrs.FORWARDED in request.headers:
             raise NotFound("This is asked over the control socket alone.")
         await hand_over(self._gateway, self._gateway.control_path)
         return {"status": "ok"}

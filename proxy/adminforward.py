@@ -14,17 +14,14 @@ from proxy.secret import Secret
 from proxy.server import Route
 
 PREFIX = "/admin/v1/"
-FORWARDED = "x-paifang-forwarded"
-"""Marks what came over TCP: some things are only for those who can open the control socket themselves."""
-
-
 def forwarded(control: Path, token: Secret) -> list[Route]:
     """The admin API's routes, answered by the process at the control socket."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         check_token(request, token)
         body = await read_json(request, MAX_BODY_BYTES) if request.can_read_body else None
-        headers = {FORWARDED: "1", hdrs.CONTENT_TYPE: "application/json"}
+        # Some things are only for those who can open the control socket themselves.
+        headers = {hdrs.FORWARDED: "proto=http", hdrs.CONTENT_TYPE: "application/json"}
         timeout = aiohttp.ClientTimeout(total=None)
         connector = aiohttp.UnixConnector(str(control))
         try:

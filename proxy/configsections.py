@@ -39,7 +39,7 @@ class ServerConfig(Section):
 
     host: Name = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for every network.")
     port: Annotated[int, *whole(0, 65535)] = Field(8080, description="Port to listen on; 0: any free one.")
-    workers: Annotated[int, *whole(0, 1024)] = Field(1, description="Processes; 0: one per core.")
+    workers: Annotated[int, *whole(0, 1024)] = Field(1, description="Processes that serve; 0: one per core.")
     max_body_bytes: Count = Field(20_971_520, description="Largest request body that is read.")
     drain_delay_s: Pause = Field(
         0, description="Seconds at shutdown in which /readyz says no and requests are still taken: for load balancers."
@@ -71,7 +71,9 @@ class StoreConfig(Section):
 class RedisConfig(Section):
     """Shared rate limits of several replicas."""
 
-    url: OptionalSecret = Field(None, description="null: limits are kept in the process; this version knows nothing else.")
+    url: OptionalSecret = Field(
+        None, description="null: the processes of one gateway share rate limits; this version knows nothing else."
+    )
 
 
 class AdminConfig(Section):

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +37,8 @@ STEADY_S = 10.0
 """Who has served for so long did not fail to start."""
 GATHER_S = 1.0
 """How long a scrape waits for a worker; then it counts with what that said last."""
+ASK_EVERY_S = 5.0
+"""How much of what a worker counts may be lost if it is killed."""
 RELOAD_S = 30.0
 
 log = structlog.get_logger("paifang")
@@ -58,7 +59,6 @@ class Worker:
         self.source = source
         """Of the configuration it was started with."""
         self.rates = RatesDesk(rates)
-        self.serving = asyncio.Event()
         self.said: dict[str, Any] = {}
         """{name: what it had counted when it was last asked}."""
 
@@ -76,7 +76,7 @@ class Crew(Alone):
         self._environ = {name: value for name, value in environ.items() if not name.startswith("LISTEN_")}
         self._serving: dict[Worker, None] = {}
         self._keeping: set[asyncio.Task[None]] = set()
-        self._reloading: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
 
     async def start(self, count: int, gateway: Gateway, rates: KeptRates, control: Path) -> None:
@@ -99,12 +99,15 @@ class Crew(Alone):
         finally:
             for task in waiting:
                 task.cancel()
+        self._beside(self._ask_regularly())
 
     async def leave(self, hurry: asyncio.Event, *, succeeded: bool) -> None:
         """Let every worker leave as a gateway does, and wait for its end."""
         if not self._keeping:
             return
         self._leaving = self._gateway.leaving = True
+        for task in self._tasks:
+            task.cancel()
         for worker in self._serving:
             worker.peer.link.tell("leave", succeeded)
         hurrying = asyncio.create_task(self._hurry(hurry))
@@ -155,14 +158,12 @@ class Crew(Alone):
 
         def serving() -> None:
             self._serving[worker] = None
-            worker.serving.set()
             first.set()
+            log.info("a worker serves", worker=worker.number, pid=worker.process.pid)
             if self._leaving:
                 worker.peer.link.tell("leave", False)
             elif worker.source is not gateway.source:
-                reloading = asyncio.create_task(self._reload(worker))
-                self._reloading.add(reloading)
-                reloading.add_done_callback(self._reloading.discard)
+                self._beside(self._reload(worker))
 
         answers: dict[str, Answer] = {
             "serving": serving,
@@ -210,6 +211,17 @@ class Crew(Alone):
         if worker in self._serving:
             worker.said[name] = said
 
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ask_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(ASK_EVERY_S)
+            for name in [*self.offers]:
+                await asyncio.gather(*(self._ask(worker, name) for worker in [*self._serving]))
+
     async def _reload(self, worker: Worker) -> None:
         source = self._gateway.source
         try:
@@ -221,7 +233,7 @@ class Crew(Alone):
             taken = False
         if not taken:
             log.error("a worker could not take the configuration and is replaced", worker=worker.number)
-            worker.process.send_signal(signal.SIGTERM)
+            worker.peer.link.tell("leave", True)
 
     async def _hurry(self, hurry: asyncio.Event) -> None:
         await hurry.wait()

@@ -35,7 +35,7 @@ from proxy.redaction import secrets_of
 from proxy.reload import follow, stamps_of
 from proxy.retention import forget_regularly
 from proxy.storage.guest import Guest
-from proxy.storage.sqlite import OwnerError
+from proxy.storage.sqlite import OwnerError, StoreError
 from proxy.storage.store import Store, parsed_url
 
 DEMO_DAILY_USD = "1"
@@ -81,7 +81,7 @@ async def serve(
             else:
                 guest.link.tell("serving")
                 _say_banner(gateway, say)
-                beside.append(inherit(gateway, guest, control))
+                beside.append(_inherit(gateway, guest, control, signals))
             running = [group.create_task(work) for work in beside]
             await _first_of(signals.stop, gateway.succeeded)
             for task in running:
@@ -93,6 +93,17 @@ async def serve(
             await crew.leave(signals.hurry, succeeded=succeeded)
             signals.hurry.set()
         await gateway.close(signals.hurry, succeeded=succeeded)
+
+
+async def _inherit(gateway: Gateway, guest: Guest, control: Path, signals: Signals) -> None:
+    """Own the store once it is free. If that can't be, nothing can be written, and the gateway ends."""
+    try:
+        await inherit(gateway, guest, control)
+    except StoreError as error:
+        log.critical("the store can't be taken over: this gateway ends", detail=str(error))
+        guest.writer.lost(str(error))
+        signals.hurry.set()
+        signals.stop.set()
 
 
 async def _first_of(*events: asyncio.Event) -> None:

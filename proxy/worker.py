@@ -52,7 +52,8 @@ class Worker:
         self._orphaned = False
         self._guest = Guest(None, "process", SystemClock())
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._stop.set)
+        # The others go on, so nothing need be refused.
+        loop.add_signal_handler(signal.SIGTERM, self._leave, True)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
 

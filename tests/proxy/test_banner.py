@@ -38,11 +38,10 @@ def test_hosts(host: str, loopback: bool, address: str) -> None:
 
 
 def test_what_the_operator_should_know(tmp_path: Path) -> None:
-    file = write(tmp_path, SIMULATED + "server: {workers: 4}\nplugins: [routing]\n")
+    file = write(tmp_path, SIMULATED + "plugins: [routing]\n")
     notices = "\n".join(compile_loaded(load(file, {})).notices)
     assert "provider relay is off" in notices
     assert "model seed is answered by the simulator" in notices
-    assert "server.workers has no effect" in notices
     assert "no plugin of the chain authenticates" in notices
     assert "no plugin of the chain meters" in notices
 

@@ -1,0 +1,74 @@
+"""Rates that several processes share: one count, and nothing that a process that is gone keeps."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from proxy.context import RateLimit
+from proxy.link import Link
+from proxy.rates import KeptRates, LinkedRates, RatesDesk
+from tests.proxy.storage.parts import MovedClock
+
+TWO = RateLimit(concurrent=2)
+
+
+class Shared:
+    """Rates kept here, and processes that ask for them."""
+
+    def __init__(self) -> None:
+        self.kept = KeptRates(MovedClock())
+        self.links: list[Link] = []
+
+    async def join(self) -> LinkedRates:
+        ours, theirs = socket.socketpair()
+        desk = RatesDesk(self.kept)
+        self.links.append(await Link.over(ours, {"rates.take": desk.take, "rates.end": desk.end}, desk.close))
+        self.links.append(await Link.over(theirs, {}, lambda: None))
+        return LinkedRates(self.links[-1])
+
+
+@pytest.fixture
+async def shared() -> AsyncIterator[Shared]:
+    made = Shared()
+    yield made
+    for link in made.links:
+        link.close()
+        await link.closed
+
+
+async def test_one_count_for_all(shared: Shared) -> None:
+    first, second = await shared.join(), await shared.join()
+    taken = await first.take("ci", TWO, 1, 10)
+    assert (taken.number, taken.running, taken.requests, taken.tokens) == (1, 1, 1, 10)
+    assert (await second.take("ci", TWO, 1, 10)).running == 2
+    refused = await first.take("ci", TWO, 1, 10)
+    assert (refused.number, refused.param, refused.wait_ns, refused.tokens) == (0, "concurrent", 10**9, 20)
+    first.end(taken.number, 3)
+    again = await first.take("ci", TWO, 1, 10)
+    assert (again.running, again.tokens) == (2, 23)
+    assert not shared.kept.take("ci", TWO, 1, 10).number
+
+
+async def test_who_is_gone_keeps_no_slot(shared: Shared) -> None:
+    gone, stays = await shared.join(), await shared.join()
+    for _ in range(2):
+        assert (await gone.take("ci", TWO, 1, 10)).number
+    shared.links[1].close()
+    await shared.links[0].closed
+    assert (await stays.take("ci", TWO, 1, 10)).running == 1
+
+
+async def test_a_client_that_leaves_while_it_is_asked_for_keeps_no_slot(shared: Shared) -> None:
+    rates = await shared.join()
+    asking = asyncio.create_task(rates.take("ci", TWO, 1, 10))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    async with asyncio.timeout(1):
+        while shared.kept.take("ci", RateLimit(concurrent=1), 0, 0).running > 1:
+            await asyncio.sleep(0.01)
