@@ -229,7 +229,7 @@ class Gateway:
 
     def not_ready(self) -> str | None:
         """Why no new request should come here; None if it may."""
-        return "draining" if self.leaving else self.store.problem
+        return "draining" if self.leaving or self.pipeline.draining else self.store.problem
 
     def _in_flight(self) -> Mapping[str, int]:
         return Counter(story.target.label for story in self.pipeline.running if story.target is not None)
