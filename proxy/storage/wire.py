@@ -11,15 +11,16 @@ from typing import Any
 from proxy.chat import Usage
 from proxy.context import Charge
 from proxy.storage.keys import KeyRecord
-from proxy.storage.ledger import Posting, Subject, UsageRow, Window
+from proxy.storage.ledger import Exposure, Posting, Subject, UsageRow, Window
 from proxy.storage.operations import Abandon, Commit, Mark, Operation, Reserve
 from proxy.storage.records import bounded_count, bounded_text
 from proxy.storage.sqlkeys import record_of_row, row_of
 
 FindKey = Callable[[str], KeyRecord | None]
 
-_values_of = {kind: attrgetter(*(field.name for field in fields(kind))) for kind in (Window, Subject, UsageRow)}
-_names_of = {kind: tuple(field.name for field in fields(kind)) for kind in (Window, Subject, UsageRow)}
+VALUES = (Window, Subject, UsageRow, Exposure)
+_values_of = {kind: attrgetter(*(field.name for field in fields(kind))) for kind in VALUES}
+_names_of = {kind: tuple(field.name for field in fields(kind)) for kind in VALUES}
 
 
 def encode(operation: Operation) -> tuple[Any, ...] | None:
@@ -31,9 +32,10 @@ def encode(operation: Operation) -> tuple[Any, ...] | None:
             return "reserve", operation.request_id, operation.amount, windows, operation.floor, _values(subject)
         case Commit():
             postings = [(posting.request_id, _charge(posting.charge)) for posting in operation.postings]
-            return "commit", postings, None if operation.row is None else _values(_bounded(operation.row))
+            exposures = [_values(exposure) for exposure in operation.exposures]
+            return "commit", postings, None if operation.row is None else _values(_bounded(operation.row)), exposures
         case Mark():
-            return "mark", operation.request_id, _charge(operation.charge)
+            return "mark", operation.request_id, _charge(operation.charge), operation.route, operation.provider
         case Abandon():
             return "abandon", list(operation.request_ids)
         case _:
@@ -45,13 +47,14 @@ def reserve(future: Any, find_key: FindKey, request_id: str, amount: int, window
     return Reserve(future, request_id, amount, made, floor, _made(Subject, subject), find_key)
 
 
-def commit(future: Any, postings: Any, row: Any) -> Commit:
+def commit(future: Any, postings: Any, row: Any, exposures: Any) -> Commit:
     made = [Posting(request_id=request_id, charge=_charged(charge)) for request_id, charge in postings]
-    return Commit(future, made, None if row is None else _made(UsageRow, row))
+    entered = [_made(Exposure, exposure) for exposure in exposures]
+    return Commit(future, made, None if row is None else _made(UsageRow, row), entered)
 
 
-def mark(request_id: str, charge: Any) -> Mark:
-    return Mark(request_id, _charged(charge))
+def mark(request_id: str, charge: Any, route: str, provider: str) -> Mark:
+    return Mark(request_id, _charged(charge), route, provider)
 
 
 def encode_key(record: KeyRecord) -> dict[str, Any]:
@@ -83,7 +86,7 @@ def _bounded(row: UsageRow) -> UsageRow:
     return replace(row, user=bounded_text(row.user), **bounded)
 
 
-def _values(value: Window | Subject | UsageRow) -> Any:
+def _values(value: Window | Subject | UsageRow | Exposure) -> Any:
     return _values_of[type(value)](value)
 
 
