@@ -20,7 +20,7 @@ from aiohttp import web
 from proxy.boot import load
 from proxy.gateway import Gateway
 from tests.e2e import files, processes
-from tests.fakes import FakeArk
+from tests.fakes import FakeArk, FakeOpenAI
 from tests.fakes.families import fake
 from tests.markdown import ROOT
 from tests.system_tools import NODE_CLIENT, needs, needs_node_sdk
@@ -67,7 +67,13 @@ Ask = Callable[..., Awaitable[tuple[int, Any, Mapping[str, str]]]]
 
 
 @pytest.fixture
-async def started(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Ask]]]:
+def gateways() -> list[Gateway]:
+    """Those that `started` has started."""
+    return []
+
+
+@pytest.fixture
+async def started(tmp_path: Path, gateways: list[Gateway]) -> AsyncIterator[Callable[..., Awaitable[Ask]]]:
     """`ask = await started(file, environ)`: a gateway on a file, and a client of it."""
     async with AsyncExitStack() as stack:
 
@@ -76,6 +82,8 @@ async def started(tmp_path: Path) -> AsyncIterator[Callable[..., Awaitable[Ask]]
             stack.push_async_callback(gateway.close)
             port = await gateway.listen("127.0.0.1", 0)
             session = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
+
+            gateways.append(gateway)
 
             async def ask(model: str, key: str, **fields: Any) -> tuple[int, Any, Mapping[str, str]]:
                 body = {"model": model, "messages": files.HI, **fields}
@@ -144,6 +152,27 @@ async def test_seventeen_families_answer_one_key(started: Any, tmp_path: Path) -
             assert (body["model"], headers["x-paifang-route"]) == (family, "ark" if family == "doubao" else family)
             status, text, _ = await ask(family, one_key, stream=True)
             assert status == 200 and text.endswith("data: [DONE]\n\n") and '"error"' not in text
+
+
+async def test_a_pool_of_three_kinds_of_places(started: Any, gateways: list[Gateway], tmp_path: Path) -> None:
+    also = f"keys: [{{name: examples, key: {files.KEY}}}]\n"
+    async with AsyncExitStack() as stack:
+        ark, own, relay = [await stack.enter_async_context(each) for each in (FakeArk(), fake("deepseek"), FakeOpenAI())]
+        places = {"ARK": ark, "DEEPSEEK": own, "RELAY": relay}
+        environ = {f"{name}_BASE_URL": place.base_url for name, place in places.items()}
+        environ |= {"ARK_API_KEY": ark.key, "DEEPSEEK_API_KEY": own.key, "RELAY_KEY": relay.key}
+        ask = await started(copied("mixed_pool.yaml", tmp_path, also), environ)
+        routes = [(await ask("deepseek", files.KEY))[2]["x-paifang-route"] for _ in range(3)]
+        assert sorted(routes) == ["ark", "own", "own"]
+        own.key = ark.key = "sk-changed-over-night"
+        status, body, headers = await ask("deepseek", files.KEY)
+        assert (status, body["model"], headers["x-paifang-route"]) == (200, "deepseek", "relay")
+        logged = await gateways[0].store.requests.page(0, 2**62, {}, limit=9)
+    debits = {row.route: row.debit for row in logged}
+    costs = {row.route: row.cost for row in logged}
+    # The vendor's own price is the model's; Ark's, in yuan, is another.
+    assert costs["own"] == debits["own"] > 0 and costs["relay"] is None
+    assert costs["ark"] not in (None, 0, debits["ark"])
 
 
 @pytest.fixture(scope="module")
