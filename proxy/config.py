@@ -38,6 +38,7 @@ from proxy.configsections import (
     Section,
     ServerConfig,
     StoreConfig,
+    TlsConfig,
 )
 from proxy.configtypes import (
     Amount,
@@ -50,6 +51,7 @@ from proxy.configtypes import (
     Flag,
     HeaderName,
     Name,
+    ProxyUrl,
     Rate,
     Region,
     Text,
@@ -115,6 +117,10 @@ class ProviderConfig(Section):
     )
     timeouts: PartialTimeouts | None = Field(None, description="Timeouts that differ from defaults.timeouts.")
     on_disconnect: OnDisconnect | None = Field(None, description="What to do when the client hangs up.")
+    tls: TlsConfig = Field(TlsConfig(), description="Certificates, where the system's do not do.")
+    proxy: Annotated[ProxyUrl | None, EmptyIsNone] = Field(
+        None, description="Proxy to reach it through: http://host:port or http://user:password@host:port."
+    )
     prompt_overhead_tokens: Annotated[int, *whole(0, 10**9)] | None = Field(
         None, description="Most tokens the provider adds to a prompt; left out: what the adapter knows."
     )

@@ -133,7 +133,7 @@ def build(parsed: Parsed, sections: Sections) -> Config:
         }
     config = None
     try:
-        config = Config.model_validate(raw)
+        config = Config.model_validate(raw, context={"folder": parsed.path.parent})
     except ValidationError as error:
         problems += problems_of(error, Config, data, document)
     problems += cross_check(data, document, sections, parsed.plugin_names)

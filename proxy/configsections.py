@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from proxy.configtypes import (
     Amount,
@@ -22,16 +23,34 @@ from proxy.configtypes import (
     wrong,
 )
 from proxy.secret import Secret
+from proxy.trust import Trust, TrustError, read_trust
 
 OnDisconnect = Literal["cancel", "drain", "finish"]
 OptionalCount = Annotated[Count | None, EmptyIsNone]
 OptionalAmount = Annotated[Amount | None, EmptyIsNone]
 OptionalSeconds = Annotated[Seconds | None, EmptyIsNone]
 OptionalSecret = Annotated[Secret | None, EmptyIsNone]
+OptionalText = Annotated[Text | None, EmptyIsNone]
 
 
 class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServerLimitsConfig(Section):
+    """The most that one process takes on; beyond it new requests get 503 `overloaded`, and those that run go on."""
+
+    requests: Count = Field(2000, description="Requests in progress.")
+    connections: Count = Field(
+        4000, description="Connections of clients; half of the files that the process may open, if that is less."
+    )
+    connections_per_client: OptionalCount = Field(
+        None, description="Connections from one address; left out: any number, as they may all come through one proxy."
+    )
+    loop_lag_ms: Count = Field(1000, description="Milliseconds that the event loop may lag, half a second long.")
+    memory_mb: OptionalCount = Field(
+        None, description="MiB of memory (Linux); left out: 85 % of the machine's or container's, shared by the workers."
+    )
 
 
 class ServerConfig(Section):
@@ -45,6 +64,7 @@ class ServerConfig(Section):
         0, description="Seconds at shutdown in which /readyz says no and requests are still taken: for load balancers."
     )
     drain_timeout_s: Seconds = Field(30, description="Seconds that running answers get at shutdown.")
+    limits: ServerLimitsConfig = Field(ServerLimitsConfig(), description="The most that one process takes on.")
 
 
 class StoreConfig(Section):
@@ -98,6 +118,32 @@ class TimeoutsConfig(Section):
     first_byte_s: Seconds = Field(120, description="Until the first byte of a stream.")
     idle_s: Seconds = Field(120, description="Between two pieces of a stream.")
     total_s: Seconds = Field(1800, description="Until the end of the answer.")
+
+
+class TlsConfig(Section):
+    """Certificates of a provider's connections: PEM files, their paths relative to this file."""
+
+    ca: OptionalText = Field(None, description="Certificates to trust, instead of those that Python trusts.")
+    cert: OptionalText = Field(None, description="Certificate that is shown to the provider.")
+    key: OptionalText = Field(None, description="Its private key, without a password; left out: it is in cert.")
+    _trust: Trust | None = PrivateAttr(None)
+
+    @property
+    def trust(self) -> Trust | None:
+        """What the files hold; None: there are none."""
+        return self._trust
+
+    @model_validator(mode="after")
+    def _read(self, info: ValidationInfo) -> Self:
+        if self.key is not None and self.cert is None:
+            raise wrong("found a key without cert: name the certificate that it belongs to")
+        folder: Path = (info.context or {}).get("folder", Path())
+        paths = [None if name is None else folder / name for name in (self.ca, self.cert, self.key)]
+        try:
+            self._trust = read_trust(*paths) if any(paths) else None
+        except TrustError as error:
+            raise wrong(str(error)) from None
+        return self
 
 
 class RetryConfig(Section):

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSch
 from pydantic_core import PydanticCustomError
 
 from proxy.environment import FromEnvironment
+from proxy.secret import Secret
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[-+]?[0-9]{1,18}(?:\.[0-9]{1,18})?")
@@ -108,6 +109,17 @@ def _region(value: str) -> str:
     return value
 
 
+def _proxy_url(value: Secret) -> Secret:
+    try:
+        parts = urlsplit(value.reveal())
+        known = parts.scheme == "http" and parts.hostname and parts.port and re.fullmatch("[!-~]+", value.reveal())
+    except ValueError:
+        known = False
+    if not known or parts.path.strip("/") or parts.query or parts.fragment:
+        raise wrong("found no address of that kind, expected one such as http://proxy.example:3128")
+    return value
+
+
 def _listen(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
@@ -147,6 +159,8 @@ Pause = Annotated[float, Strict(), Field(ge=0, le=86_400), BeforeValidator(_floa
 Date = Annotated[dt.date, Strict(), BeforeValidator(_date)]
 BaseUrl = Annotated[Text, AfterValidator(_base_url)]
 Region = Annotated[Text, AfterValidator(_region)]
+ProxyUrl = Annotated[Secret, AfterValidator(_proxy_url)]
+"""Secret, as it may hold a password."""
 Listen = Annotated[Text, AfterValidator(_listen)]
 
 Amount = Annotated[Decimal, *_exact(10**9, 9)]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+from functools import partial
+
 import aiohttp
+from aiohttp import hdrs
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -18,15 +23,29 @@ class Pool:
 
     def __init__(self, provider: Provider, deadlines: Deadlines) -> None:
         url = URL(provider.base_url, encoded=True)
+        proxy, proxy_headers = _proxy(provider)
         self._connector = aiohttp.TCPConnector(limit=0, force_close=True)
-        self._address = aiohttp.ClientRequest("POST", url, loop=deadlines.loop)
-        """Names host, port and TLS to the connector; it is never sent."""
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=provider.connect_s)
+        self._connector._factory = partial(_Protocol, loop=deadlines.loop)  # type: ignore[assignment]
+        self._address = aiohttp.ClientRequest(
+            "POST",
+            url,
+            loop=deadlines.loop,
+            proxy=proxy,
+            proxy_headers=proxy_headers,
+            ssl=True if provider.trust is None else provider.trust.context,
+        )
+        """Names host, port, TLS and proxy to the connector; it is never sent."""
+        self._timeout = aiohttp.ClientTimeout(total=None)  # who asks for a connection says how long it may take
         self._deadlines = deadlines
         self._idle: list[IdleConnection] = []
         """The one that came back last is taken first."""
-        self.path = url.raw_path.rstrip("/")
         self.host = self._address.headers["Host"]
+        self.path = url.raw_path.rstrip("/")
+        self.proxy_headers: dict[str, str] = {}
+        """For a proxy that passes each request on, as it does with http; https goes through a tunnel."""
+        if proxy is not None and url.scheme == "http":
+            self.path = f"http://{self.host}{self.path}"
+            self.proxy_headers = proxy_headers
         self.heads: dict[tuple[object, ...], bytes] = {}
         """{what a head is made of: the head up to its content-length}, as nearly every request has the same."""
         self.busy = 0
@@ -58,17 +77,6 @@ class Pool:
         self._idle.append(idle)
         self._deadlines.add(idle)
 
-    async def give_back(self) -> None:
-        self.busy -= 1
-        if self.retired and not self.busy:
-            await self.close()
-
-    async def retire(self) -> None:
-        """Close it as soon as nobody uses it."""
-        self.retired = True
-        if not self.busy:
-            await self.close()
-
     async def close(self) -> None:
         self.retired = True
         for idle in tuple(self._idle):
@@ -90,3 +98,24 @@ class IdleConnection:
     def expire(self) -> None:
         self._among.remove(self)
         self.connection.close()
+
+
+class _Protocol(ResponseHandler):
+    """aiohttp's, which leaves who reads a body waiting if a later chunk of it can't be parsed."""
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        super().set_exception(exc, *cause)
+        body = self._payload
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(exc, *cause)
+
+
+def _proxy(provider: Provider) -> tuple[URL | None, dict[str, str]]:
+    """The address of a provider's proxy, and the headers for it."""
+    if provider.proxy is None:
+        return None, {}
+    url = URL(provider.proxy.reveal())
+    if url.user is None:
+        return url, {}
+    credentials = base64.b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+    return url.with_user(None), {hdrs.PROXY_AUTHORIZATION: f"Basic {credentials}"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from proxy.errors import GatewayError, UpstreamError
 from proxy.secret import Secret
@@ -42,7 +43,13 @@ def secrets_of(snapshot: Snapshot) -> list[Secret]:
     redis = [config.redis.url] if config.redis.url else []
     providers = snapshot.providers.values()
     pairs = [half for provider in providers if provider.access for half in (provider.access.id, provider.access.secret)]
-    return [*(provider.credential for provider in providers), *pairs, *keys, *redis, config.admin.token]
+    proxies = [Secret(password) for provider in providers if provider.proxy and (password := _password(provider.proxy))]
+    known = [*(provider.credential for provider in providers), *pairs, *proxies, *keys, *redis]
+    return [*known, config.admin.token]
+
+
+def _password(url: Secret) -> str | None:
+    return urlsplit(url.reveal()).password
 
 
 def _clean(value: Any, known: list[str]) -> Any:

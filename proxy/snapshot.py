@@ -20,6 +20,7 @@ from proxy.money import FREE, Price, usd_to_nano
 from proxy.pricing import compile_price
 from proxy.secret import Secret
 from proxy.storage.keys import KeyRecord, digest_of
+from proxy.trust import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +33,14 @@ class Provider:
     credential: Secret
     active: bool
     """False: its credential is empty, so none of its routes serve."""
-    connect_s: float
     access: AccessKey | None = None
     """Instead of `credential`: what the transport gets one with."""
     signer: str = ""
     """Of the adapter's own choice for these options; "": its usual one."""
+    proxy: Secret | None = None
+    """URL of the HTTP proxy it is reached through."""
+    trust: Trust | None = None
+    """Its TLS, where it differs from Python's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,9 +144,10 @@ def _provider(name: str, section: ProviderConfig, config: Config, adapters: Mapp
         base_url=section.base_url or known_url or "",
         credential=section.api_key,
         active=keyless or bool(section.api_key) or access is not None,
-        connect_s=_timeouts(config, section).connect_s,
         access=access,
         signer="" if placed is None else placed.signed_by(section.options),
+        proxy=section.proxy,
+        trust=section.tls.trust,
     )
 
 

@@ -7,7 +7,6 @@ closed, and which so reached nobody.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -15,18 +14,15 @@ from typing import Protocol
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import RawResponseMessage
 
 from proxy.adapter import Send
 from proxy.clock import Clock, SystemClock
 from proxy.connections import Pool
 from proxy.context import Target
 from proxy.credentials import sign, span_of
-from proxy.deadlines import NEVER, Deadlines
+from proxy.deadlines import Deadlines
 from proxy.errors import (
     Progress,
-    StreamTruncated,
-    UpstreamError,
     UpstreamProtocolError,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -34,6 +30,9 @@ from proxy.errors import (
 from proxy.secret import Secret
 from proxy.snapshot import Provider
 from proxy.temporary_keys import TemporaryKeys
+from proxy.trust import Trust
+from proxy.upstreamfaults import translate
+from proxy.upstreamresponse import AiohttpResponse, Head, RefusingResponse
 
 AT_ONCE_S = 1.0
 """A kept connection that ends so soon after a request was written had been closed before it came."""
@@ -44,8 +43,9 @@ MOST_HEADS = 256
 CONTROL_S = 10.0
 """For a whole call of a control plane."""
 MOST_CONTROL_BYTES = 64 * 1024
-LAST_BYTES_S = 1.0
-"""How long the end of a body may take once the answer in it is whole."""
+
+PoolKey = tuple[str, str, Secret | None, Trust | None]
+"""What two providers, of one configuration or of two, must have in common to share connections."""
 
 
 class Response(Protocol):
@@ -74,6 +74,7 @@ class Transport(Protocol):
         """Send and wait for the head. deadline_s: loop time by which everything must be over. Raises: UpstreamError."""
         ...
 
+
     def secrets(self) -> Sequence[Secret]:
         """Credentials that the configuration doesn't have, for redaction."""
         ...
@@ -90,12 +91,13 @@ class AiohttpTransport:
         self._user_agent = user_agent
         self._clock = clock or SystemClock()
         self._keys = TemporaryKeys(self._ask_control_plane, self._clock)
-        self._deadlines = Deadlines()
-        self._pools: dict[tuple[str, str, float], Pool] = {}
+        self.deadlines = Deadlines()
+        self._pools: dict[PoolKey, Pool] = {}
+        self._retired: set[Pool] = set()
 
     async def send(self, provider: Provider, target: Target, request: Send, deadline_s: float) -> Response:
         timeouts = target.timeouts
-        head_s = timeouts.first_byte_s if request.stream else timeouts.total_s
+        first_s = timeouts.first_byte_s if request.stream else timeouts.total_s
         idle_s = timeouts.idle_s if request.stream else timeouts.total_s
         credential = provider.credential
         if provider.access is not None:
@@ -105,15 +107,16 @@ class AiohttpTransport:
         try:
             data = self._head(pool, provider, request, credential) + request.body
             try:
-                connection, message, body = await self._ask(pool, data, timeouts.connect_s, head_s, deadline_s)
+                head = await self._ask(pool, data, timeouts.connect_s, first_s, deadline_s)
             except _ClosedBefore:
-                connection, message, body = await self._ask(pool, data, timeouts.connect_s, head_s, deadline_s, fresh=True)
+                head = await self._ask(pool, data, timeouts.connect_s, first_s, deadline_s, fresh=True)
         except BaseException:
-            await pool.give_back()
+            await self.give_back(pool)
             raise
-        if provider.access is not None and message.code == 401:
+        if provider.access is not None and head.message.code == 401:
             self._keys.refused(provider, target)
-        return AiohttpResponse(message, body, connection, pool, self._deadlines, idle_s, deadline_s)
+        kind = AiohttpResponse if head.message.code == 200 else RefusingResponse
+        return kind(head, pool, self, idle_s, deadline_s)
 
     def headers(self, provider: Provider, request: Send, credential: Secret) -> dict[str, str]:
         """What is sent beside the body, the credential included."""
@@ -129,7 +132,7 @@ class AiohttpTransport:
 
     async def close(self) -> None:
         await self._keys.close()
-        for pool in self._pools.values():
+        for pool in (*self._pools.values(), *self._retired):
             await pool.close()
 
     async def keep(self, providers: Mapping[str, Provider]) -> None:
@@ -137,19 +140,33 @@ class AiohttpTransport:
         self._keys.keep(providers.values())
         wanted = {_pool_key(provider) for provider in providers.values()}
         for key in [key for key in self._pools if key not in wanted]:
-            await self._pools.pop(key).retire()
+            pool = self._pools.pop(key)
+            self._retired.add(pool)
+            await self._close_retired(pool)
+
+    async def give_back(self, pool: Pool) -> None:
+        """A request is done with its connection."""
+        pool.busy -= 1
+        if pool in self._retired:
+            await self._close_retired(pool)
+
+    async def _close_retired(self, pool: Pool) -> None:
+        pool.retired = True
+        if not pool.busy:
+            self._retired.discard(pool)
+            await pool.close()
 
     def _pool(self, provider: Provider) -> Pool:
         key = _pool_key(provider)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(provider, self._deadlines)
+            pool = self._pools[key] = Pool(provider, self.deadlines)
         return pool
 
     async def _ask_control_plane(self, provider: Provider, target: Target, request: Send) -> tuple[int, bytes]:
         assert provider.access is not None
         control = replace(provider, base_url=provider.access.control_url, access=None)
-        response = await self.send(control, target, request, self._deadlines.loop.time() + CONTROL_S)
+        response = await self.send(control, target, request, self.deadlines.loop.time() + CONTROL_S)
         try:
             body = b""
             while len(body) < MOST_CONTROL_BYTES and (data := await response.read()):
@@ -167,7 +184,8 @@ class AiohttpTransport:
         head = pool.heads.get(made_of)
         if head is None:
             lines = [f"{request.method} {pool.path}{request.path} HTTP/1.1", f"host: {pool.host}"]
-            lines += [f"{name}: {value}" for name, value in self.headers(provider, request, credential).items()]
+            headers = self.headers(provider, request, credential) | pool.proxy_headers
+            lines += [f"{name}: {value}" for name, value in headers.items()]
             text = "\r\n".join([*lines, "content-length: "])
             if text.count("\n") != len(lines) or text.count("\r") != len(lines) or not text.isascii():
                 raise UpstreamUnreachable("The provider's credential or a header of its adapter can't be sent over HTTP.")
@@ -177,15 +195,15 @@ class AiohttpTransport:
         return b"%b%d\r\n\r\n" % (head, len(request.body))
 
     async def _ask(
-        self, pool: Pool, data: bytes, connect_s: float, head_s: float, deadline_s: float, *, fresh: bool = False
-    ) -> tuple[Connection, RawResponseMessage, aiohttp.StreamReader]:
+        self, pool: Pool, data: bytes, connect_s: float, first_s: float, deadline_s: float, *, fresh: bool = False
+    ) -> Head:
         """Raises: _ClosedBefore: over a kept connection it reached nobody."""
-        loop = self._deadlines.loop
+        loop = self.deadlines.loop
         kept = None if fresh else pool.kept()
         connection = kept or await self._connect(pool, min(deadline_s, loop.time() + connect_s))
         written_s = loop.time()
         try:
-            return connection, *await self._exchange(connection, data, head_s, deadline_s)
+            return await self._exchange(connection, data, first_s, deadline_s)
         except UpstreamUnreachable as error:
             connection.close()
             if kept is not None and loop.time() - written_s < AT_ONCE_S:
@@ -197,35 +215,32 @@ class AiohttpTransport:
 
     async def _connect(self, pool: Pool, deadline_s: float) -> Connection:
         try:
-            with self._deadlines.until(deadline_s):
+            with self.deadlines.until(deadline_s):
                 return await pool.connect()
         except TimeoutError as error:
-            raise UpstreamTimeout(
-                "The provider did not accept a connection in time.", progress=Progress.NEVER_SENT
-            ) from error
+            raise UpstreamTimeout("The provider did not accept a connection in time.", progress=Progress.NEVER_SENT) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise translate(error, Progress.NEVER_SENT) from error
 
-    async def _exchange(
-        self, connection: Connection, data: bytes, head_s: float, deadline_s: float
-    ) -> tuple[RawResponseMessage, aiohttp.StreamReader]:
+    async def _exchange(self, connection: Connection, data: bytes, first_s: float, deadline_s: float) -> Head:
         """Write a request, read the head of its answer."""
         protocol = connection.protocol
         assert protocol is not None
+        if protocol.transport is None or protocol.transport.is_closing():
+            raise UpstreamUnreachable("The provider closed the connection before anything was sent.")
         protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+        first_byte_s = min(deadline_s, self.deadlines.loop.time() + first_s)
         try:
-            with self._deadlines.until(min(deadline_s, self._deadlines.loop.time() + head_s)):
-                if protocol.transport is None:
-                    raise aiohttp.ServerDisconnectedError
+            with self.deadlines.until(first_byte_s):
                 protocol.transport.write(data)
                 for _ in range(MOST_INTERIM_ANSWERS):
                     message, body = await protocol.read()
                     if message.code >= 200 or message.code == 101:
-                        return message, body
+                        return Head(connection, message, body, first_byte_s)
             raise UpstreamProtocolError("The provider sends one interim answer after another.")
         except TimeoutError as error:
             raise UpstreamTimeout(
-                f"The provider did not begin its answer within {head_s:g} s.", progress=Progress.AMBIGUOUS
+                f"The provider did not begin its answer within {first_s:g} s.", progress=Progress.AMBIGUOUS
             ) from error
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             raise translate(error) from error
@@ -235,100 +250,9 @@ class _ClosedBefore(Exception):
     """The provider had closed the connection before the request came."""
 
 
-class AiohttpResponse:
-    """A response whose body is read piece by piece, each within the idle time and all within the deadline."""
-
-    __slots__ = ("_body", "_connection", "_deadline_s", "_deadlines", "_idle_s", "_pool", "headers", "status", "when_s")
-
-    def __init__(
-        self,
-        message: RawResponseMessage,
-        body: aiohttp.StreamReader,
-        connection: Connection,
-        pool: Pool,
-        deadlines: Deadlines,
-        idle_s: float,
-        deadline_s: float,
-    ) -> None:
-        self.status = message.code
-        self.headers: Mapping[str, str] = message.headers
-        self._body = body
-        self._connection = connection
-        self._pool = pool
-        self._deadlines = deadlines
-        self._idle_s = idle_s
-        self._deadline_s = deadline_s
-        self.when_s = NEVER
-        deadlines.add(self)
-
-    async def read(self) -> bytes:
-        body = self._body
-        now_s = self._deadlines.loop.time()
-        if now_s >= self._deadline_s:
-            # Where the provider never pauses, or the client reads slowly, there is always something and nothing expires.
-            raise UpstreamTimeout("The provider's answer took too long.", progress=Progress.HEADERS_ONLY)
-        self.when_s = min(self._deadline_s, now_s + self._idle_s)
-        try:
-            return await body.readany()
-        except TimeoutError as error:
-            raise UpstreamTimeout(
-                "The provider stopped answering in the middle.", progress=Progress.HEADERS_ONLY
-            ) from error
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            raise translate(error, Progress.HEADERS_ONLY) from error
-        finally:
-            self.when_s = NEVER
-
-    def expire(self) -> None:
-        """The provider paused for too long."""
-        self._body.set_exception(TimeoutError())
-
-    async def finish(self) -> None:
-        try:
-            async with asyncio.timeout(LAST_BYTES_S):
-                while await self._body.readany():
-                    pass
-        except (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError):
-            pass
-        await self.close()
-
-    async def close(self) -> None:
-        self._deadlines.discard(self)
-        if self._body.is_eof():
-            self._pool.keep(self._connection)
-        else:
-            self._connection.close()
-        await self._pool.give_back()
+def _pool_key(provider: Provider) -> PoolKey:
+    return (provider.name, provider.base_url, provider.proxy, provider.trust)
 
 
 def _signer_of(provider: Provider) -> str:
     return provider.signer or provider.adapter.signer
-
-
-def _pool_key(provider: Provider) -> tuple[str, str, float]:
-    return (provider.name, provider.base_url, provider.connect_s)
-
-
-def translate(error: Exception, progress: Progress = Progress.AMBIGUOUS) -> UpstreamError:
-    """aiohttp's client errors in our words.
-
-    progress: how far the exchange had come. Connecting fails before anything is sent; a body that breaks is a truncation.
-    """
-    detail = f"{type(error).__name__}: {error}"
-    match error:
-        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
-            return UpstreamUnreachable("The provider's TLS certificate can't be trusted.", detail=detail)
-        case aiohttp.ClientConnectorDNSError():
-            return UpstreamUnreachable("The provider's host name can't be resolved.", detail=detail)
-        case aiohttp.ClientConnectorError():
-            return UpstreamUnreachable("The provider can't be reached.", detail=detail)
-        case aiohttp.ClientPayloadError():
-            return StreamTruncated("The provider's answer broke off in the middle.", detail=detail)
-        case aiohttp.ClientResponseError() | HttpProcessingError():
-            return UpstreamProtocolError("The provider's answer is not valid HTTP.", detail=detail)
-        case aiohttp.InvalidURL():
-            return UpstreamUnreachable("The provider's base_url is not a valid URL.", detail=detail)
-        case _ if progress is Progress.HEADERS_ONLY:
-            return StreamTruncated("The connection to the provider was lost in the middle of its answer.", detail=detail)
-        case _:
-            return UpstreamUnreachable("The connection to the provider was lost.", progress=progress, detail=detail)

@@ -14,6 +14,7 @@ import asyncio
 import enum
 import re
 import socket
+import ssl
 import struct
 from collections.abc import Sequence
 from typing import Self
@@ -32,8 +33,9 @@ _LENGTH = re.compile(rb"^content-length:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
 
 
 class ScriptedUpstream:
-    def __init__(self, *scripts: Sequence[Step]) -> None:
+    def __init__(self, *scripts: Sequence[Step], tls: ssl.SSLContext | None = None) -> None:
         self._scripts = scripts
+        self._tls = tls
         self.requests: list[bytes] = []
         """Head and body of each request, as they came."""
         self.connections = 0
@@ -43,10 +45,10 @@ class ScriptedUpstream:
 
     @property
     def url(self) -> str:
-        return "http://{}:{}".format(*self._server.sockets[0].getsockname())
+        return f"http{'s' if self._tls else ''}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

@@ -22,7 +22,7 @@ from tests.plugins.targets import TARGET
 DAY_S = 24 * 3600
 ACCESS = AccessKey(id=Secret("AK"), secret=Secret("SK"), region="cn-beijing", project=None, control_url="http://control")
 PROVIDER = Provider(
-    name="p", adapter=ADAPTERS["ark"], base_url="http://ark", credential=Secret(""), active=True, connect_s=1, access=ACCESS
+    name="p", adapter=ADAPTERS["ark"], base_url="http://ark", credential=Secret(""), active=True, access=ACCESS
 )
 ENDPOINT = replace(TARGET, upstream_model="ep-1")
 

@@ -9,8 +9,11 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.connector import Connection
 
+from proxy import upstreamresponse
 from proxy.adapter import Send
+from proxy.connections import Pool
 from proxy.context import Timeouts
 from proxy.errors import (
     Progress,
@@ -22,9 +25,10 @@ from proxy.errors import (
 )
 from proxy.secret import Secret
 from proxy.snapshot import Provider
-from proxy.upstream import AiohttpTransport, translate
-from tests.fakes import ScriptedUpstream
-from tests.fakes.scripted import FIN, READ, RST, STALL
+from proxy.upstream import AiohttpTransport
+from proxy.upstreamfaults import translate
+from tests.fakes import ScriptedUpstream, eventually
+from tests.fakes.scripted import FIN, READ, RST, STALL, Do
 from tests.plugins.targets import TARGET
 
 Start = Callable[..., Awaitable[ScriptedUpstream]]
@@ -52,7 +56,6 @@ async def ask(
         base_url=url,
         credential=Secret("sk-provider"),
         active=True,
-        connect_s=1,
     )
     target = replace(TARGET, timeouts=Timeouts(**timeouts))
     deadline_s = asyncio.get_running_loop().time() + within_s
@@ -154,6 +157,79 @@ async def test_a_certificate_nobody_vouches_for(transport: AiohttpTransport, scr
     with pytest.raises(UpstreamUnreachable, match="TLS") as caught:
         await ask(transport, upstream.url.replace("http:", "https:"))
     assert caught.value.progress is Progress.NEVER_SENT
+
+
+async def test_what_is_lost_before_it_is_written_was_never_sent(
+    transport: AiohttpTransport, scripted: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = Pool.connect
+
+    async def and_lose_it(pool: Pool) -> Connection:
+        connection = await connect(pool)
+        assert connection.protocol is not None and connection.protocol.transport is not None
+        connection.protocol.transport.close()
+        return connection
+
+    monkeypatch.setattr(Pool, "connect", and_lose_it)
+    upstream = await scripted([READ, WHOLE % (3, b"one")])
+    with pytest.raises(UpstreamUnreachable) as caught:
+        await ask(transport, upstream.url)
+    assert caught.value.progress is Progress.NEVER_SENT and upstream.requests == []
+
+
+@pytest.mark.parametrize("end", [STALL, RST, FIN])
+async def test_an_error_is_told_by_its_status_whatever_becomes_of_its_body(
+    transport: AiohttpTransport, scripted: Start, monkeypatch: pytest.MonkeyPatch, end: Do
+) -> None:
+    monkeypatch.setattr(upstreamresponse, "ERROR_BODY_S", 0.2)
+    upstream = await scripted([READ, b"HTTP/1.1 503 X\r\nContent-Length: 9\r\n\r\nhalf", 0.05, end])
+    assert await ask(transport, upstream.url) == b"half"
+
+
+async def test_an_error_that_never_ends_is_not_heard_out(transport: AiohttpTransport, scripted: Start) -> None:
+    upstream = await scripted([READ, b"HTTP/1.1 500 X\r\n\r\n", *[b"x" * 100_000] * 100, STALL])
+    assert len(await ask(transport, upstream.url)) < 1_000_000
+    await eventually(lambda: upstream.ended == 1)
+
+
+async def test_a_head_alone_is_no_first_byte(transport: AiohttpTransport, scripted: Start) -> None:
+    upstream = await scripted([READ, HEAD + b"\r\n", STALL])
+    with pytest.raises(UpstreamTimeout) as caught:
+        await ask(transport, upstream.url, first_byte_s=0.2, idle_s=60)
+    assert caught.value.progress is Progress.HEADERS_ONLY
+
+
+async def test_comments_are_life_within_the_total(transport: AiohttpTransport, scripted: Start) -> None:
+    upstream = await scripted([READ, HEAD + b"\r\n", *[b": keep-alive\n\n", 0.1] * 8, FIN])
+    assert await ask(transport, upstream.url, first_byte_s=0.3, idle_s=0.3) == b": keep-alive\n\n" * 8
+    with pytest.raises(UpstreamTimeout):
+        await ask(transport, upstream.url, within_s=0.3, first_byte_s=0.3, idle_s=0.3)
+
+
+async def test_a_routes_own_connect_timeout_rules(transport: AiohttpTransport) -> None:
+    with socket.socket() as full:  # its backlog is, so that no further connection is accepted
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        with socket.create_connection(full.getsockname()):
+            began_s = asyncio.get_running_loop().time()
+            with pytest.raises(UpstreamTimeout) as caught:
+                await ask(transport, "http://{}:{}".format(*full.getsockname()), connect_s=0.2)
+    assert caught.value.progress is Progress.NEVER_SENT
+    assert asyncio.get_running_loop().time() - began_s < 1
+
+
+async def test_closing_ends_what_a_reload_had_left_open(scripted: Start) -> None:
+    transport = AiohttpTransport("paifang/test")
+    upstream = await scripted([READ, HEAD + b"Content-Length: 9\r\n\r\nhalf", STALL])
+    asking = asyncio.create_task(ask(transport, upstream.url))
+    await eventually(lambda: len(upstream.requests) == 1)
+    await asyncio.sleep(0.05)
+    await transport.keep({})
+    assert upstream.ended == 0
+    await transport.close()
+    with pytest.raises(UpstreamError):
+        await asking
+    await eventually(lambda: upstream.ended == 1)
 
 
 def client_errors() -> list[type[Exception]]:
