@@ -3,7 +3,7 @@
 GatewayError              status · type · code · public message · headers · detail (for logs only)
 ├─ RequestError           the caller can mend it
 │  ├─ BadRequest 400 · Unauthenticated 401 · WalletEmpty 402 · Forbidden 403 · ModelNotFound 404
-│  ├─ NotFound 404 · RequestTimeout 408 · PayloadTooLarge 413 · UnsupportedMediaType 415
+│  ├─ NotFound 404 · RequestTimeout 408 · PayloadTooLarge 413 · UnsupportedMediaType 415 · HeadersTooLarge 431
 │  └─ BudgetExhausted 429 · RateLimited 429 (retry_after_s)
 ├─ UpstreamError          the provider's side; says how far the attempt got and what routing may do about it
 │  ├─ UpstreamRefused (their 4xx) · UpstreamBusy 429 (retry_after_s) · UpstreamFailed 502 (their 5xx)
@@ -158,6 +158,13 @@ class PayloadTooLarge(RequestError):
 
     status = 413
     code = "request_too_large"
+
+
+class HeadersTooLarge(RequestError):
+    """A header, or the first line of a request, is over 8 KiB."""
+
+    status = 431
+    code = "headers_too_large"
 
 
 class UnsupportedMediaType(RequestError):

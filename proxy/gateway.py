@@ -27,6 +27,7 @@ from proxy.errors import ConfigError, NotFound, Problem
 from proxy.fleet import Alone, Fleet
 from proxy.leaving import GRACE_S, leave
 from proxy.listening import bind, close
+from proxy.overload import Bounds, Load, bounds_of
 from proxy.peers import Peer, Peers
 from proxy.pipeline import Pipeline
 from proxy.rates import KeptRates, Rates
@@ -64,7 +65,14 @@ class Gateway:
     """A gateway on one gateway.yaml. `open` it; then `listen`, or only ask it things; `close` it."""
 
     def __init__(
-        self, file: Path, environ: Mapping[str, str], clock: Clock, store: Store, loaded: Loaded, company: Company
+        self,
+        file: Path,
+        environ: Mapping[str, str],
+        clock: Clock,
+        store: Store,
+        loaded: Loaded,
+        company: Company,
+        bounds: Bounds,
     ) -> None:
         self.file = file
         self.store = store
@@ -84,7 +92,8 @@ class Gateway:
         )
         self.tail = Tail()
         self.transport = AiohttpTransport(f"paifang/{VERSION}", clock)
-        self.pipeline = Pipeline(self.app, self.transport, self.tail)
+        self.load = Load(bounds)
+        self.pipeline = Pipeline(self.app, self.transport, self.tail, self.load)
         self.address = ""
         """Where it listens, such as http://127.0.0.1:8080; empty while it doesn't."""
         self.started_ns = clock.now_ns()
@@ -114,9 +123,10 @@ class Gateway:
         """Load the configuration, open the store, start the plugins. Raises: ConfigError, StoreError."""
         clock = clock or SystemClock()
         loaded = await asyncio.to_thread(load, file, environ, None, company.source)
+        bounds = await asyncio.to_thread(bounds_of, loaded.config.server)
         store = await company.open_store(loaded.config.store, file, clock)
         try:
-            gateway = cls(file, environ, clock, store, loaded, company)
+            gateway = cls(file, environ, clock, store, loaded, company, bounds)
             await gateway._call_plugins(loaded, "startup", loaded.registry.names)
         except BaseException:
             await store.close()
@@ -152,7 +162,8 @@ class Gateway:
             routes += admin
         elif config.admin.token:
             routes += AdminEndpoints(self).routes(config.admin.token)
-        runner = await self._runner(routes, self.runners)
+        runner = await self._runner(routes, self.runners, self.load)
+        self.load.watch()
         for listener in main:
             await runner.listen(listener, shared=admin is not None)
 
@@ -184,6 +195,7 @@ class Gateway:
             await asyncio.to_thread(self.control_path.unlink, missing_ok=True)
         for runner in (*self.runners, *self._control):
             await runner.cleanup()
+        self.load.close()
         await self.tail.drain(GRACE_S)  # also what the runners' end has interrupted
         if farewell is not None:
             farewell()
@@ -254,8 +266,8 @@ class Gateway:
 
         return guarded
 
-    async def _runner(self, routes: list[Route], among: list[Runner]) -> Runner:
-        runner = Runner(routes, self.snapshot.config.server.max_body_bytes, GRACE_S)
+    async def _runner(self, routes: list[Route], among: list[Runner], load: Load | None = None) -> Runner:
+        runner = Runner(routes, self.snapshot.config.server.max_body_bytes, GRACE_S, load)
         await runner.setup()
         among.append(runner)
         return runner

@@ -18,6 +18,7 @@ from proxy.attempt import Attempts, ReplyTo
 from proxy.chat import ChatRequest
 from proxy.context import Principal, RequestContext, advance
 from proxy.errors import Draining, GatewayError, GatewayFault, RequestError, Unauthenticated
+from proxy.overload import Load
 from proxy.redaction import redact_error
 from proxy.story import Story
 from proxy.streaming import ClientGone, Reply
@@ -37,9 +38,10 @@ log = structlog.get_logger("paifang")
 class Pipeline:
     """Carries requests through the chain."""
 
-    def __init__(self, app: App, transport: Transport, tail: Tail) -> None:
+    def __init__(self, app: App, transport: Transport, tail: Tail, load: Load) -> None:
         self._app = app
         self._tail = tail
+        self._load = load
         self._attempts = Attempts(app, transport, tail)
         self._turns: dict[str, int] = {}
         self.running: set[Story] = set()
@@ -117,6 +119,7 @@ class Pipeline:
     async def _tell_story(self, story: Story, read: Read, reply_to: ReplyTo) -> None:
         if self.draining:
             raise Draining("The gateway is shutting down.", retry_after_s=1)
+        self._load.admit(len(self.running))
         story.enter("auth")
         await self._authenticate(story)
         story.enter("")

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
+from proxy.clientconnection import SERVER, ClientConnection, Sparingly, error_response, last_response
 from proxy.errors import BadRequest, GatewayError, GatewayFault, MethodNotAllowed, NotFound, PayloadTooLarge
-from proxy.jsontext import dumps
 from proxy.listening import BACKLOG, SharedListener
+from proxy.overload import Load
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 KEEPALIVE_S = 75
 HEADER_BYTES = 8190
-SERVER = "paifang"
-"""Instead of the library's name and version."""
 LINGER_S = 2.0
 """A kept connection is closed once it has been idle for so long after this process began to leave: whoever uses it meanwhile
 gets an answer, and is asked to connect anew."""
+UNWANTED_S = 2.0
+"""How long the rest of a body that is not wanted is read, so that the client sees why."""
 
 log = structlog.get_logger("paifang")
 _silent = logging.getLogger("paifang.http")
@@ -46,17 +46,6 @@ class Route:
     direct: bool = False
     """Its fixed path is looked up before all else, and no middleware runs: for what is asked most. The handler answers
     `Expect: 100-continue`."""
-
-
-def error_response(error: GatewayError, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An error as its client sees it. A request that never got an id of its own gets one here."""
-    request_id = {"x-request-id": f"req_{secrets.token_hex(16)}"}
-    return web.Response(
-        status=error.status,
-        body=dumps(error.body()),
-        content_type="application/json",
-        headers={**request_id, **error.headers(), **(headers or {})},
-    )
 
 
 @web.middleware
@@ -111,42 +100,28 @@ async def _name_no_library(request: web.Request, response: web.StreamResponse) -
     response.headers[hdrs.SERVER] = SERVER
 
 
-class _Protocol(RequestHandler):
-    """aiohttp's connection, with an error page that repeats nothing of a request that could not be parsed."""
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        # The parser's message quotes the offending line, which may hold a key.
-        if status >= 500:
-            log.error("internal error", path=request.path, exc_info=exc)
-        else:
-            log.info("unreadable request", status=status, error=type(exc).__name__, client=request.remote)
-        if request.writer is not None and request.writer.output_size > 0:
-            raise ConnectionError("the answer had begun")
-        error: GatewayError = BadRequest("The request is not valid HTTP.", code="invalid_request")
-        if status >= 500:
-            error = GatewayFault("The gateway failed; its log says more.")
-        response = error_response(error, {hdrs.SERVER: SERVER})
-        response.force_close()
-        return response
-
-
 class _Server(web.Server):
+    """load: counts its connections; None: they count for nothing."""
+
+    def __init__(self, *arguments: Any, load: Load | None, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._load = load
+        self._sparingly = Sparingly()
+
     def __call__(self) -> RequestHandler:
-        return _Protocol(self, loop=self._loop, **self._kwargs)
+        return ClientConnection(self, self._load, self._sparingly, loop=self._loop, **self._kwargs)
 
 
 class Runner(web.AppRunner):
     """Serves an application over listeners that are added to it."""
 
-    def __init__(self, routes: Iterable[Route], max_body_bytes: int, shutdown_timeout_s: float) -> None:
+    def __init__(
+        self, routes: Iterable[Route], max_body_bytes: int, shutdown_timeout_s: float, load: Load | None = None
+    ) -> None:
+        """load: what its connections are counted by, None where they count for nothing."""
         routes = tuple(routes)
         self._shared: list[SharedListener] = []
+        self._load = load
         self._direct = {(route.method, route.path): route.handler for route in routes if route.direct}
         self._options: dict[str, Any] = {
             "access_log": None,
@@ -154,6 +129,7 @@ class Runner(web.AppRunner):
             "keepalive_timeout": KEEPALIVE_S,
             "max_line_size": HEADER_BYTES,
             "max_field_size": HEADER_BYTES,
+            "lingering_time": UNWANTED_S,
         }
         app = _make_app(routes, max_body_bytes)
         super().__init__(app, handler_cancellation=True, shutdown_timeout=shutdown_timeout_s, **self._options)
@@ -163,10 +139,12 @@ class Runner(web.AppRunner):
         direct, others = self._direct, made.request_handler
 
         def dispatch(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+            if request.version < HttpVersion11 and hdrs.TRANSFER_ENCODING in request.headers:
+                return _refuse_framing(request)
             return direct.get((request.method, request.raw_path), others)(request)  # type: ignore[arg-type]
 
         return _Server(
-            dispatch, request_factory=made.request_factory, handler_cancellation=True, **self._options
+            dispatch, load=self._load, request_factory=made.request_factory, handler_cancellation=True, **self._options
         )
 
     async def listen(self, listener: socket.socket, *, shared: bool = False) -> None:
@@ -211,3 +189,8 @@ class Runner(web.AppRunner):
             if connection._waiter is not None and began_s <= idle_since_s:
                 connection.force_close()
         return len(self.server.connections)
+
+
+async def _refuse_framing(request: web.BaseRequest) -> web.StreamResponse:
+    """HTTP/1.0 knows no chunks: who sends them may mean another end of the body than we see (RFC 9112, 6.1)."""
+    return last_response(BadRequest("HTTP/1.0 has no Transfer-Encoding.", code="invalid_request"))

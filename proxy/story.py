@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from proxy.adapter import Exchange
 from proxy.anomalies import judged
 from proxy.chat import Answer, ChatEvent, ChatRequest, Usage, Verbatim
+from proxy.clientconnection import SERVER
 from proxy.clock import Clock
 from proxy.context import Attempt, Charge, EndReason, Hold, Outcome, RequestContext, Target
 from proxy.errors import GatewayError
 from proxy.estimate import Tally
 from proxy.money import also_counted, nano_to_usd
-from proxy.server import SERVER
 from proxy.storage.ledger import Exposure, Posting, UsageRow
 from proxy.streaming import Reply
 

@@ -12,6 +12,7 @@ from aiohttp import HttpVersion11, hdrs, web
 
 from proxy.app import App
 from proxy.chat import ChatRequest
+from proxy.clientconnection import error_response
 from proxy.context import Principal, RequestContext
 from proxy.endpoints import chat as chat_endpoint
 from proxy.endpoints import embeddings as embeddings_endpoint
@@ -19,10 +20,12 @@ from proxy.endpoints import models as models_endpoint
 from proxy.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeout, Unauthenticated, UnsupportedMediaType
 from proxy.jsontext import dumps
 from proxy.pipeline import Pipeline
-from proxy.server import Route, error_response
+from proxy.server import Route
 from proxy.streaming import ClientGone, JsonReply, Reply, StreamReply
 
-BODY_TIMEOUT_S = 60
+BODY_GRACE_S = 10.0
+"""How long a body may take at any pace; beyond it, a second for every BODY_BYTES_PER_S that have come."""
+BODY_BYTES_PER_S = 8192
 PARSE_ON_LOOP_BYTES = 262_144
 """A larger body is parsed in a thread, so that other streams are not held up."""
 _CLIENT_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -144,13 +147,19 @@ async def read_json(request: web.Request, max_bytes: int) -> bytes:
     try:
         if request.content.is_eof():  # it came with the headers: no timer is needed
             return await request.read()
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(BODY_GRACE_S) as pace:
             if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version >= HttpVersion11:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # the answer has not begun
-            return await request.read()
+            body, latest_s = bytearray(), asyncio.get_running_loop().time() + BODY_GRACE_S
+            while piece := await request.content.readany():
+                body += piece
+                if len(body) > max_bytes:
+                    raise too_large
+                pace.reschedule(latest_s + len(body) / BODY_BYTES_PER_S)
+            return bytes(body)
     except TimeoutError:
-        raise RequestTimeout(f"The body did not arrive within {BODY_TIMEOUT_S} s.") from None
+        raise RequestTimeout("The body came too slowly.") from None
     except web.HTTPRequestEntityTooLarge:
         raise too_large from None
     except ConnectionError as error:

@@ -279,7 +279,7 @@ MALFORMED = [
     b"GET /sk-pf-secret HTTP/9.9\r\n\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: sk-pf-secret\r\n\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nsk-pf-secret",
-    b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"sk-pf-secret" * 2000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX-Odd: \x00sk-pf-secret\r\n\r\n",
 ]
 
 
