@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from functools import partial
+from typing import Any
 
 import aiohttp
 from aiohttp import hdrs
@@ -16,6 +17,10 @@ from proxy.snapshot import Provider
 
 IDLE_CONNECTION_S = 15
 """Shorter than providers keep a connection, so that we seldom meet one they are just closing."""
+
+
+READ_BYTES = 64 * 1024
+"""Read at once. asyncio's own 256 KiB would be held several times over, as bytes, events and text, for each slow reader."""
 
 
 class Pool:
@@ -65,7 +70,11 @@ class Pool:
 
     async def connect(self) -> Connection:
         """A new connection."""
-        return await self._connector.connect(self._address, [], self._timeout)
+        connection = await self._connector.connect(self._address, [], self._timeout)
+        transport: Any = connection.transport
+        if hasattr(transport, "max_size"):
+            transport.max_size = READ_BYTES
+        return connection
 
     def keep(self, connection: Connection) -> None:
         """The connection's answer is over: it can serve again."""

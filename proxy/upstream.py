@@ -17,7 +17,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.adapter import Send
 from proxy.clock import Clock, SystemClock
-from proxy.connections import Pool
+from proxy.connections import READ_BYTES, Pool
 from proxy.context import Target
 from proxy.credentials import sign, span_of
 from proxy.deadlines import Deadlines
@@ -228,7 +228,7 @@ class AiohttpTransport:
         assert protocol is not None
         if protocol.transport is None or protocol.transport.is_closing():
             raise UpstreamUnreachable("The provider closed the connection before anything was sent.")
-        protocol.set_response_params(read_until_eof=True, auto_decompress=False)
+        protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=READ_BYTES // 2)
         first_byte_s = min(deadline_s, self.deadlines.loop.time() + first_s)
         try:
             with self.deadlines.until(first_byte_s):
