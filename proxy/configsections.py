@@ -49,7 +49,7 @@ class ServerLimitsConfig(Section):
     )
     loop_lag_ms: Count = Field(1000, description="Milliseconds that the event loop may lag, half a second long.")
     memory_mb: OptionalCount = Field(
-        None, description="MiB of memory (Linux); left out: 85 % of the machine's or container's, shared by the workers."
+        None, description="MiB of memory (Linux); left out: 85 % of what there is, shared by the workers, and 256 at least."
     )
 
 

@@ -27,7 +27,7 @@ from proxy.errors import ConfigError, NotFound, Problem
 from proxy.fleet import Alone, Fleet
 from proxy.leaving import GRACE_S, leave
 from proxy.listening import bind, close
-from proxy.overload import Bounds, Load, bounds_of
+from proxy.overload import Load, bounds_of
 from proxy.peers import Peer, Peers
 from proxy.pipeline import Pipeline
 from proxy.rates import KeptRates, Rates
@@ -65,14 +65,7 @@ class Gateway:
     """A gateway on one gateway.yaml. `open` it; then `listen`, or only ask it things; `close` it."""
 
     def __init__(
-        self,
-        file: Path,
-        environ: Mapping[str, str],
-        clock: Clock,
-        store: Store,
-        loaded: Loaded,
-        company: Company,
-        bounds: Bounds,
+        self, file: Path, environ: Mapping[str, str], clock: Clock, store: Store, loaded: Loaded, company: Company, load: Load
     ) -> None:
         self.file = file
         self.store = store
@@ -92,7 +85,7 @@ class Gateway:
         )
         self.tail = Tail()
         self.transport = AiohttpTransport(f"paifang/{VERSION}", clock)
-        self.load = Load(bounds)
+        self.load = load
         self.pipeline = Pipeline(self.app, self.transport, self.tail, self.load)
         self.address = ""
         """Where it listens, such as http://127.0.0.1:8080; empty while it doesn't."""
@@ -123,10 +116,10 @@ class Gateway:
         """Load the configuration, open the store, start the plugins. Raises: ConfigError, StoreError."""
         clock = clock or SystemClock()
         loaded = await asyncio.to_thread(load, file, environ, None, company.source)
-        bounds = await asyncio.to_thread(bounds_of, loaded.config.server)
+        load_bounds = await asyncio.to_thread(bounds_of, loaded.config.server)
         store = await company.open_store(loaded.config.store, file, clock)
         try:
-            gateway = cls(file, environ, clock, store, loaded, company, bounds)
+            gateway = cls(file, environ, clock, store, loaded, company, Load(load_bounds))
             await gateway._call_plugins(loaded, "startup", loaded.registry.names)
         except BaseException:
             await store.close()

@@ -25,6 +25,8 @@ TICK_S = 0.25
 TICKS_A_LOOK_AT_MEMORY = 4
 SHARE_OF_MEMORY = 0.85
 """Of what the machine or its container has, where no limit is given."""
+LEAST_MEMORY_BYTES = 256 * 2**20
+"""Taken for that share where it is less: with what a process needs to begin with, it would refuse everything."""
 RESERVED_CONNECTIONS = 64
 """Beyond the bound, for whoever asks how the gateway is."""
 RESERVED_FILES = 128
@@ -55,7 +57,8 @@ def bounds_of(server: ServerConfig) -> Bounds:
     files = raise_file_limit()
     memory_bytes = None if limits.memory_mb is None else limits.memory_mb * 1024 * 1024
     if memory_bytes is None and (all_bytes := memory_of_machine()) is not None:
-        memory_bytes = int(all_bytes * SHARE_OF_MEMORY) // (server.workers or os.cpu_count() or 1)
+        share_bytes = int(all_bytes * SHARE_OF_MEMORY) // (server.workers or os.cpu_count() or 1)
+        memory_bytes = max(share_bytes, LEAST_MEMORY_BYTES)
     return Bounds(
         requests=limits.requests,
         # A request that is served needs a connection on either side.

@@ -81,20 +81,25 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 @pytest.mark.long
 @pytest.mark.timeout(SOAK_S + 120)
 async def test_random_faults(serve: Serve) -> None:
     async with RandomUpstream(Random(1)) as upstream:
         served = await behind(serve, upstream)
         seen: Counter[str] = Counter()
-        began_s, warm_bytes = asyncio.get_running_loop().time(), 0
+        began_s = asyncio.get_running_loop().time()
         async with asyncio.TaskGroup() as group:
             for number in range(CLIENTS):
                 group.create_task(client(served, Random(number), began_s + SOAK_S, seen))
             await asyncio.sleep(min(WARM_S, SOAK_S / 2))
-            warm_bytes = resident_bytes()
+            warm_bytes, most_files = resident_bytes(), 2 * open_files()
         grown_bytes = resident_bytes() - warm_bytes
         await unharmed(served)
+        assert open_files() < most_files and len(asyncio.all_tasks()) < 5 * CLIENTS
         assert {"answered", "left", "broken off", "upstream_error", "upstream_timeout", "upstream_unreachable"} <= seen.keys()
         assert grown_bytes < 64 * 2**20, f"{grown_bytes >> 20} MiB more after {seen.total()} requests"
         assert (await served.ask("GET", "/metrics")).status == 200

@@ -23,6 +23,13 @@ def test_defaults(tmp_path: Path) -> None:
         "max_body_bytes": 20971520,
         "drain_delay_s": 0,
         "drain_timeout_s": 30,
+        "limits": {
+            "requests": 2000,
+            "connections": 4000,
+            "connections_per_client": None,
+            "loop_lag_ms": 1000,
+            "memory_mb": None,
+        },
     }
     assert config.store.model_dump() == {"url": "sqlite:///paifang.db", "durability": "power", "retention_days": 400}
     assert config.defaults.timeouts.model_dump() == {

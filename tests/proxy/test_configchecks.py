@@ -239,7 +239,7 @@ PAIR = "access_key: a, secret_key: s"
         (
             signed(PAIR).replace("ark", "deepseek"),
             'providers.p.access_key: unknown key "access_key", expected one of adapter, api_key, base_url, on_disconnect, '
-            "prompt_overhead_tokens, timeouts",
+            "prompt_overhead_tokens, proxy, timeouts, tls",
         ),
     ],
 )

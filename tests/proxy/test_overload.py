@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import time
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -95,13 +96,11 @@ def test_what_the_system_grants() -> None:
     assert bounds_of(ServerConfig.model_validate({"limits": {"memory_mb": 3}})).memory_bytes == 3 * 2**20
 
 
-def test_the_limit_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
-    from pathlib import Path
-
-    assert isinstance(tmp_path, Path)
+def test_the_limit_of_a_container(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "memory.max").write_text("1048576\n")
     (tmp_path / "none").write_text("max\n")
     monkeypatch.setattr(overload, "_CGROUP_LIMITS", (tmp_path / "none", tmp_path / "missing"))
     machine = overload.memory_of_machine()
     monkeypatch.setattr(overload, "_CGROUP_LIMITS", (tmp_path / "none", tmp_path / "memory.max"))
     assert overload.memory_of_machine() == 2**20 != machine
+    assert bounds_of(ServerConfig()).memory_bytes == overload.LEAST_MEMORY_BYTES
