@@ -34,6 +34,7 @@ class Tail:
 
     async def cancel(self) -> None:
         """Break every task off."""
+        await asyncio.sleep(0)  # one that has not begun could not clean up
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()

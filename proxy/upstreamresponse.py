@@ -91,7 +91,8 @@ class AiohttpResponse:
                     pass
         except (TimeoutError, aiohttp.ClientError, HttpProcessingError, OSError):
             pass
-        await self.close()
+        finally:
+            await self.close()
 
     async def close(self) -> None:
         self._deadlines.discard(self)

@@ -100,7 +100,7 @@ async def test_a_full_disk(
         await until_served(session, process)
         charged += WHOLE
     assert await asyncio.to_thread(process.stop) == 0
-    assert await books(process) == {"ci": charged}
+    assert await books(tmp_path) == {"ci": charged}
     assert len(fake_openai.requests) == charged // WHOLE
 
 
@@ -140,7 +140,7 @@ async def test_a_writer_that_dies(
     assert await asyncio.to_thread(process.stop) == 0
     again = await started(gateway_process, tmp_path)
     assert await asyncio.to_thread(again.stop) == 0
-    charged = await books(again)
+    charged = await books(tmp_path)
     assert charged["ci"] >= WHOLE
 
 
