@@ -208,7 +208,8 @@ class Metrics:
         register("GET", "/metrics", self.scrape, listener="metrics")
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
-        body = generate_latest(Scrape(self._app, await self._app.fleet.gather("metrics")))
+        fleet = self._app.fleet
+        body = generate_latest(Scrape(self._app, await fleet.gather("metrics"), await fleet.gather("faults")))
         return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
 
     @hookimpl
@@ -248,9 +249,10 @@ class Scrape(Collector):
     knows it first.
     """
 
-    def __init__(self, app: App, states: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, app: App, states: Sequence[dict[str, Any]], faults: Sequence[dict[str, Any]]) -> None:
         self._app = app
         self._states = states
+        self._faults = faults
 
     def collect(self) -> Iterator[Metric]:
         totals = Totals()
@@ -277,6 +279,8 @@ class Scrape(Collector):
             "When a configuration was last taken.",
             value=self._most("last_reload_s"),
         )
+        yield self._fault_counts("paifang_plugin_failures", "Hooks that raised, waited too long or answered junk.", "failures")
+        yield self._fault_counts("paifang_loop_stalls", "Times that the event loop was held up, by the hook that ran.", "stalls")
         yield GaugeMetricFamily(
             "paifang_ledger_unsettled", "Holds that are neither settled nor void.", value=self._most("unsettled")
         )
@@ -287,6 +291,12 @@ class Scrape(Collector):
         build = GaugeMetricFamily("paifang_build_info", "The version that runs.", labels=("version",))
         build.add_metric((self._app.version,), 1)
         yield build
+
+    def _fault_counts(self, name: str, help_text: str, kind: str) -> Metric:
+        counts = Counts(name, help_text, "plugin", "hook")
+        for state in self._faults:
+            counts.absorb(state[kind])
+        return counts.family()
 
     def _most(self, name: str) -> float:
         return max(float(state[name]) for state in self._states)

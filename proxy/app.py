@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.clock import Clock
+from proxy.faults import Faults
 from proxy.fleet import Fleet
 from proxy.rates import Rates
 from proxy.storage.keys import KeyStore
@@ -40,3 +41,4 @@ class App:
     in_flight: Callable[[], Mapping[str, int]]
     """{route label: requests that are with it now}."""
     reloads: Reloads = field(default_factory=Reloads)
+    faults: Faults = field(default_factory=Faults)

@@ -91,6 +91,7 @@ class Attempts:
         except Exception as error:
             fault = PluginFault(f"The adapter {target.adapter!r} failed.", param=target.adapter)
             outcome = fault.code
+            self._app.faults.failures[target.adapter, "exchange"] += 1
             log.error("adapter failed", adapter=target.adapter, request_id=story.ctx.request_id, exc_info=error)
             raise fault from error
         finally:

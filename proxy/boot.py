@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import structlog
-
-from proxy.chain import Chain
+from proxy.chain import Chain, Report
 from proxy.config import Config
 from proxy.configfile import Source, read_source
 from proxy.configfile import load as load_config
+from proxy.faults import log_fault
 from proxy.registry import Registry
 from proxy.snapshot import Snapshot, compile_snapshot
-
-log = structlog.get_logger("paifang")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +43,9 @@ def load(file: Path, environ: Mapping[str, str], earlier: Registry | None = None
     return Loaded(file, source, config, registry, {name: _section(registry, name, given.get(name)) for name in registry.names})
 
 
-def compile_loaded(loaded: Loaded) -> Snapshot:
-    """The configuration as requests use it."""
-    return compile_snapshot(
-        loaded.config, loaded.registry.adapters, Chain(loaded.registry.manager, loaded.sections, _report)
-    )
-
-
-def _report(plugin: str, hook: str, error: BaseException) -> None:
-    log.error("plugin failed", plugin=plugin, hook=hook, exc_info=error)
+def compile_loaded(loaded: Loaded, report: Report = log_fault) -> Snapshot:
+    """The configuration as requests use it. report: told of every fault of a plugin."""
+    return compile_snapshot(loaded.config, loaded.registry.adapters, Chain(loaded.registry.manager, loaded.sections, report))
 
 
 def _section(registry: Registry, name: str, given: Any) -> Any:

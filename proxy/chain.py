@@ -12,6 +12,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import pluggy
@@ -26,6 +27,8 @@ HOOK_S = 30
 
 Report = Callable[[str, str, BaseException], None]
 """Told (plugin, hook, error) of every fault."""
+Lacks = Callable[[Any], str]
+"""What an answer of the right type lacks, "" if nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,7 @@ class Chain:
             impls = reversed(getattr(plugins.hook, hook).get_hookimpls())
             self._calls[hook] = tuple(_bind(impl, sections.get(impl.plugin_name, {})) for impl in impls)
         self._waiting = {
-            hook
-            for hook, calls in self._calls.items()
-            if any(inspect.iscoroutinefunction(call.function) for call in calls)
+            hook for hook, calls in self._calls.items() if any(inspect.iscoroutinefunction(call.function) for call in calls)
         }
 
     def has(self, hook: str) -> bool:
@@ -68,8 +69,8 @@ class Chain:
         """Who has this hook, in the order they are called."""
         return tuple(call.plugin for call in self._calls[hook])
 
-    async def first(self, hook: str, ctx: RequestContext, expected: type, **more: Any) -> Any:
-        """The first answer that is not None, or None. Raises: PluginFault if it isn't of the expected type."""
+    async def first(self, hook: str, ctx: RequestContext, expected: type, lacks: Lacks | None = None, **more: Any) -> Any:
+        """The first answer that is not None, or None. Raises: PluginFault if it isn't what was expected."""
         for call in self._calls[hook]:
             answer = self._call(hook, call, ctx, more)
             if answer is not None:
@@ -79,6 +80,8 @@ class Chain:
                         continue
                 if not isinstance(answer, expected):
                     raise self._junk(hook, call, answer, expected.__name__)
+                if lacks is not None and (wanted := lacks(answer)):
+                    raise self._junk(hook, call, answer, wanted)
                 return answer
         return None
 
@@ -104,8 +107,16 @@ class Chain:
                 raise self._junk("reserve", call, hold, "Hold with settle(charge) and void()")
             taken.append(hold)
 
-    async def fold(self, hook: str, ctx: RequestContext, name: str, value: Any, expected: type | tuple[type, ...]) -> Any:
-        """Each plugin gets the last one's answer under `name`; None leaves it as it is."""
+    async def fold(
+        self,
+        hook: str,
+        ctx: RequestContext,
+        name: str,
+        value: Any,
+        expected: type | tuple[type, ...],
+        lacks: Lacks | None = None,
+    ) -> Any:
+        """Each plugin gets the last one's answer under `name`; None leaves it as it is. Raises: PluginFault."""
         for call in self._calls[hook]:
             answer = self._call(hook, call, ctx, {name: value})
             if answer is not None and hasattr(answer, "__await__"):
@@ -113,6 +124,8 @@ class Chain:
             if answer is not None:
                 if not isinstance(answer, expected):
                     raise self._junk(hook, call, answer, f"value for {name}")
+                if lacks is not None and (wanted := lacks(answer)):
+                    raise self._junk(hook, call, answer, wanted)
                 value = answer
         return value
 
@@ -171,6 +184,16 @@ class Chain:
         fault = _fault(call.plugin, f"answered {hook} with {type(answer).__name__} where {expected} was expected")
         self._report(call.plugin, hook, fault)
         return fault
+
+
+def running_call(frame: FrameType | None) -> tuple[str, str]:
+    """(plugin, hook) of the innermost hook on a thread's stack, ("", "") if none runs there."""
+    while frame is not None:
+        if frame.f_code in (Chain._call.__code__, Chain._awaited.__code__):
+            call: Call = frame.f_locals["call"]
+            return call.plugin, frame.f_locals["hook"]
+        frame = frame.f_back
+    return "", ""
 
 
 def _fault(plugin: str, what: str) -> PluginFault:

@@ -65,6 +65,9 @@ class ServerConfig(Section):
     )
     drain_timeout_s: Seconds = Field(30, description="Seconds that running answers get at shutdown.")
     limits: ServerLimitsConfig = Field(ServerLimitsConfig(), description="The most that one process takes on.")
+    stall_s: Seconds = Field(
+        1, description="Seconds that a plugin may hold up the event loop before the log names it, with its stack."
+    )
 
 
 class StoreConfig(Section):

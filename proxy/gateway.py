@@ -24,6 +24,7 @@ from proxy.configsections import StoreConfig
 from proxy.control import private_socket
 from proxy.endpoints.http import PublicEndpoints
 from proxy.errors import ConfigError, NotFound, Problem
+from proxy.faults import Faults
 from proxy.fleet import Alone, Fleet
 from proxy.leaving import GRACE_S, leave
 from proxy.listening import bind, close
@@ -35,6 +36,7 @@ from proxy.server import Handler, Route, Runner
 from proxy.storage.store import Store, open_store
 from proxy.tail import Tail
 from proxy.upstream import AiohttpTransport
+from proxy.watchdog import Watchdog
 
 VERSION = version("paifang")
 OpenStore = Callable[[StoreConfig, Path, Clock], Awaitable[Store]]
@@ -71,7 +73,8 @@ class Gateway:
         self.store = store
         self.registry = loaded.registry
         self._loaded = loaded
-        self.snapshot = compile_loaded(loaded)
+        faults = Faults()
+        self.snapshot = compile_loaded(loaded, faults.report)
         self.app = App(
             clock=clock,
             ledger=store.ledger,
@@ -82,7 +85,10 @@ class Gateway:
             current=lambda: self.snapshot,
             in_flight=self._in_flight,
             reloads=Reloads(last_success_s=clock.now_ns() / 1e9),
+            faults=faults,
         )
+        self.app.fleet.offer("faults", faults.state, faults.absorb)
+        self._watchdog = Watchdog(loaded.config.server.stall_s, faults)
         self.tail = Tail()
         self.transport = AiohttpTransport(f"paifang/{VERSION}", clock)
         self.load = load
@@ -120,7 +126,12 @@ class Gateway:
         store = await company.open_store(loaded.config.store, file, clock)
         try:
             gateway = cls(file, environ, clock, store, loaded, company, Load(load_bounds))
-            await gateway._call_plugins(loaded, "startup", loaded.registry.names)
+            gateway._watchdog.start()
+            try:
+                await gateway._call_plugins(loaded, "startup", loaded.registry.names)
+            except BaseException:
+                gateway._watchdog.stop()
+                raise
         except BaseException:
             await store.close()
             raise
@@ -196,6 +207,7 @@ class Gateway:
         await self.transport.close()
         close(self.main_sockets)
         self.peers.stop_reading()
+        self._watchdog.stop()
         await self.store.close()
         await self.peers.close()
 
@@ -209,7 +221,7 @@ class Gateway:
             try:
                 loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry, source)
                 _refuse_restart(before, loaded)
-                snapshot = compile_loaded(loaded)
+                snapshot = compile_loaded(loaded, self.app.faults.report)
                 added = loaded.registry.new_beside(self.registry)
                 await self._call_plugins(loaded, "startup", added)
             except Exception as error:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from proxy.chat import ChatRequest, Task
 from proxy.context import RequestContext, Target, advance
+from proxy.endpoints import tasks
 from proxy.endpoints.chat import check_cap
-from proxy.errors import BadRequest, Forbidden, NoRoute, PluginFault
+from proxy.errors import BadRequest, Forbidden, NoRoute
 from proxy.jsontext import dumps
 from proxy.snapshot import ModelEntry
 
@@ -37,11 +39,15 @@ async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry, turn:
 async def order(ctx: RequestContext) -> Sequence[Target]:
     """The candidates in the order to try them, at least one. Raises: NoRoute, PluginFault."""
     candidates = ctx.candidates
-    targets: Sequence[Target] | None = await ctx.snapshot.chain.first("route", ctx, Sequence, candidates=candidates)
+
+    def lacks(answer: Sequence[Any]) -> str:
+        return "" if all(target in candidates for target in answer) else "a selection of the candidates"
+
+    targets: Sequence[Target] | None = await ctx.snapshot.chain.first(
+        "route", ctx, Sequence, lacks, candidates=candidates
+    )
     if targets is None:
         targets = candidates
-    if any(target not in candidates for target in targets):
-        raise PluginFault("A plugin's `route` answered with a target that is not a candidate.")
     if not targets:
         raise NoRoute("No route of this model can serve now.")
     return targets
@@ -49,13 +55,21 @@ async def order(ctx: RequestContext) -> Sequence[Target]:
 
 async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
     """The request as plugins change it for `ctx.target`; the same object if none does. Raises: PluginFault."""
-    body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", chat.body, Mapping)
-    if body is chat.body:
-        return chat
-    changed = chat.with_body(body, len(dumps(body)))
-    if type(changed.n) is not int or changed.n < 1:
-        raise PluginFault("A plugin's `transform_request` answered with an `n` that is no number of choices.")
-    return changed
+    body_bytes = 0
+
+    def lacks(body: Mapping[str, Any]) -> str:
+        nonlocal body_bytes
+        try:
+            tasks.check(chat.task, body)
+            body_bytes = len(dumps(body))
+        except BadRequest as error:
+            return f"a body for {chat.task} ({error.message})"
+        except (TypeError, ValueError):
+            return "a body that is JSON"
+        return ""
+
+    body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", chat.body, Mapping, lacks)
+    return chat if body is chat.body else chat.with_body(body, body_bytes)
 
 
 ENDPOINTS: Mapping[Task, str] = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}

@@ -164,6 +164,8 @@ async def samples(tmp_path: Path) -> AsyncIterator[dict[str, set[str]]]:
     )
     gateway = await Gateway.open(file, {})
     url = f"http://127.0.0.1:{await gateway.listen('127.0.0.1', 0)}"
+    for counts in (gateway.app.faults.failures, gateway.app.faults.stalls):
+        counts["./mine.py", "authorize"] += 1
     async with aiohttp.ClientSession(url) as session:
         for key, status in ((files.KEY, 200), ("sk-unknown", 401)):
             body = {"model": "m", "messages": files.HI}

@@ -14,6 +14,7 @@ Check = Callable[[str, Any], None]
 """Told (name, value). Raises: BadRequest."""
 Checks = Mapping[str, Check]
 
+REQUIRED = ("model", "messages")
 MAX_N = 128
 MAX_TOKENS = 2**31 - 1
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -28,7 +29,7 @@ def parse(raw: bytes) -> ChatRequest:
 
     Raises: BadRequest (invalid_json, or invalid_value with `param`).
     """
-    body = read_body(raw, ("model", "messages"), _CHECKS)
+    body = read_body(raw, REQUIRED, CHECKS)
     options = body.get("stream_options", {})
     caps = [body[name] for name in ("max_tokens", "max_completion_tokens") if name in body]
     return ChatRequest(
@@ -52,13 +53,18 @@ def read_body(raw: bytes, required: tuple[str, ...], checks: Checks) -> dict[str
         raise BadRequest(f"The body must be a JSON object, not {_kind(body)}.", code="invalid_json")
     # Some SDKs write every unset parameter as null; OpenAI reads null as absent.
     body = {name: value for name, value in body.items() if value is not None}
+    check_members(body, required, checks)
+    return body
+
+
+def check_members(body: Mapping[str, Any], required: tuple[str, ...], checks: Checks) -> None:
+    """Raises: BadRequest: a member is missing or not what it should be. Null is as good as absent."""
     for name in required:
         if name not in body:
             raise BadRequest(f"{name!r} is missing.", param=name)
     for name, check in checks.items():
-        if name in body:
+        if body.get(name) is not None:
             check(name, body[name])
-    return body
 
 
 def check_cap(chat: ChatRequest, limit: int) -> None:
@@ -202,7 +208,7 @@ def _stream_options(name: str, value: object) -> None:
 
 TEXT: Check = _text
 
-_CHECKS: Checks = {
+CHECKS: Checks = {
     "model": _text,
     "messages": _messages,
     "temperature": _number(0, 2),

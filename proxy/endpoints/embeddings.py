@@ -8,6 +8,7 @@ from proxy.chat import ChatRequest
 from proxy.endpoints.chat import TEXT, Checks, integer, one_of, read_body, wrong
 from proxy.errors import BadRequest
 
+REQUIRED = ("model", "input")
 MAX_INPUTS = 2048
 """As OpenAI's."""
 MAX_DIMENSIONS = 2**16
@@ -18,7 +19,7 @@ def parse(raw: bytes) -> ChatRequest:
 
     Raises: BadRequest (invalid_json, or invalid_value with `param`).
     """
-    body = read_body(raw, ("model", "input"), _CHECKS)
+    body = read_body(raw, REQUIRED, CHECKS)
     return ChatRequest(body=body, body_bytes=len(raw), model=body["model"], task="embeddings")
 
 
@@ -49,7 +50,7 @@ def _item(place: str, item: Any) -> None:
     raise wrong(place, item, "a text that is not empty, an array of tokens, or an object with a type")
 
 
-_CHECKS: Checks = {
+CHECKS: Checks = {
     "model": TEXT,
     "input": _input,
     "dimensions": integer(1, MAX_DIMENSIONS),

@@ -15,6 +15,12 @@ SMALLEST: Mapping[Task, Mapping[str, Any]] = {
 }
 
 
+def check(task: Task, body: Mapping[str, Any]) -> None:
+    """Raises: BadRequest: it is no body of a request for this task."""
+    endpoint = chat if task == "chat" else embeddings
+    chat.check_members(body, endpoint.REQUIRED, endpoint.CHECKS)
+
+
 def question(task: Task, body: Mapping[str, Any]) -> ChatRequest:
     """A request with these members, the smallest there is where they don't say what to answer. Raises: BadRequest."""
     parse = chat.parse if task == "chat" else embeddings.parse

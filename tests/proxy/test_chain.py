@@ -156,6 +156,13 @@ async def test_a_guard_that_awaits_what_was_cancelled_or_never_comes_has_failed(
     assert [fault[:2] for fault in faults] == [("p0", "authorize")]
 
 
+async def test_an_answer_that_lacks_something_is_junk_and_named() -> None:
+    calls, faults = chain(Sync(Principal(id="")))
+    with pytest.raises(PluginFault, match="'p0' answered authenticate with Principal where a name was expected"):
+        await calls.first("authenticate", context(), Principal, lambda principal: "" if principal.id else "a name")
+    assert [fault[:2] for fault in faults] == [("p0", "authenticate")]
+
+
 async def test_a_request_that_is_cancelled_is_no_fault_of_a_plugin() -> None:
     calls, faults = chain(Waits(cancelled=False))
     asking = asyncio.ensure_future(calls.every("authorize", context()))

@@ -1,0 +1,39 @@
+"""What plugins did that they may not: told to the log, and counted for the metrics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger("paifang")
+
+
+class Faults:
+    """Counts of one process. Labels are names of gateway.yaml, never anything that a client sends."""
+
+    def __init__(self) -> None:
+        self.failures: Counter[tuple[str, str]] = Counter()
+        """{(plugin, hook): how often it raised, waited too long or answered junk}."""
+        self.stalls: Counter[tuple[str, str]] = Counter()
+        """{(plugin, hook): how often it held up the event loop}; ("", "") where no hook ran."""
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as `absorb` takes it."""
+        return {"failures": list(self.failures.items()), "stalls": list(self.stalls.items())}
+
+    def absorb(self, state: dict[str, Any]) -> None:
+        """Add what another process has counted."""
+        for counts, its_counts in ((self.failures, state["failures"]), (self.stalls, state["stalls"])):
+            for (plugin, hook), count in its_counts:
+                counts[plugin, hook] += count
+
+    def report(self, plugin: str, hook: str, error: BaseException) -> None:
+        """A hook has failed."""
+        self.failures[plugin, hook] += 1
+        log_fault(plugin, hook, error)
+
+
+def log_fault(plugin: str, hook: str, error: BaseException) -> None:
+    log.error("plugin failed", plugin=plugin, hook=hook, exc_info=error)

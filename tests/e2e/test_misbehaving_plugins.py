@@ -1,0 +1,87 @@
+"""Plugins that raise, hang, block, answer junk or overstep: guards fail closed, observers open, and each is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from proxy import chain
+from tests.e2e import files
+from tests.e2e.conftest import Serve, Served
+
+HEAD = "import asyncio\nfrom dataclasses import replace\nfrom proxy import Charge, Principal, hookimpl\n\n@hookimpl\n"
+CHAIN = ["./bad.py", "virtual_keys", "model_scope", "budget", "routing", "metering", "metrics"]
+
+
+async def served_with(serve: Serve, hook: str) -> Served:
+    return await serve(
+        providers={"simulator": files.SIMULATOR},
+        models={
+            "m": files.model(files.route("sim", "simulator")),
+            "other": files.model(files.route("dear", "simulator"), price={"input": 100, "output": 100}, family="dear"),
+        },
+        keys=[files.key("ci", files.KEY, models=["m"])],
+        plugins=CHAIN,
+        also={"bad.py": HEAD + hook},
+    )
+
+
+GUARDS = {
+    "authenticate": ["raise ValueError('secret')", "return 'ci'", "return {'id': 'ci'}"],
+    "authorize": ["raise KeyError('secret')", "return False", "await asyncio.sleep(60)"],
+    "reserve": ["raise OSError('secret')", "return 7", "await asyncio.Event().wait()"],
+    "route": ["return ['m']", "return [replace(ctx.candidates[0], model='other', output_cap=10**9)]", "return 3"],
+    "transform_request": [
+        "return []",
+        "return {**ctx.chat.body, 'messages': 'hi'}",
+        "return {**ctx.chat.body, 'n': 0}",
+        "return {**ctx.chat.body, 'user': object()}",
+    ],
+    "meter": ["return 0", "raise ZeroDivisionError('secret')"],
+}
+
+
+@pytest.mark.parametrize(("hook", "body"), [(hook, body) for hook, bodies in GUARDS.items() for body in bodies])
+async def test_a_guard_fails_closed(serve: Serve, monkeypatch: pytest.MonkeyPatch, hook: str, body: str) -> None:
+    monkeypatch.setattr(chain, "HOOK_S", 0.05)
+    served = await served_with(serve, f"async def {hook}(ctx):\n    {body}\n")
+    with capture_logs() as lines:
+        answer = await served.chat("m")
+    assert (answer.status, answer.error["code"], answer.error["param"]) == (500, "plugin_error", "./bad.py")
+    assert "./bad.py" in answer.error["message"] and "secret" not in answer.raw.decode()
+    assert [(line["plugin"], line["hook"]) for line in lines if line["event"] == "plugin failed"] == [("./bad.py", hook)]
+    assert await served.metric("paifang_plugin_failures_total", plugin="./bad.py", hook=hook) == 1
+    assert await served.metric("paifang_ledger_unsettled") == 0
+
+
+@pytest.mark.parametrize("body", ["raise ValueError('x')", "await asyncio.Event().wait()", "raise asyncio.CancelledError"])
+async def test_an_observer_fails_open(serve: Serve, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    monkeypatch.setattr(chain, "HOOK_S", 0.05)
+    served = await served_with(serve, f"async def observe(ctx, outcome):\n    {body}\n")
+    with capture_logs() as lines:
+        answers = [await served.chat("m") for _ in range(3)]
+        await served.gateway.tail.drain(5)
+    assert {answer.status for answer in answers} == {200}
+    assert [line["hook"] for line in lines if line["event"] == "plugin failed"] == ["observe"] * 3
+    assert await served.metric("paifang_plugin_failures_total", plugin="./bad.py", hook="observe") == 3
+    assert await served.metric("paifang_requests_total", model="m", status="200") == 3
+
+
+async def test_another_model_in_the_body_changes_neither_scope_nor_price(serve: Serve) -> None:
+    served = await served_with(serve, "def transform_request(body):\n    return {**body, 'model': 'other'}\n")
+    answer: Any = (await served.chat("m")).json
+    usage = answer["usage"]
+    assert answer["model"] == "m"
+    assert usage["cost"] == pytest.approx((usage["input_tokens"] + 2 * usage["output_tokens"]) / 1e6)
+
+
+async def test_a_plugin_that_blocks_the_loop_is_named(serve: Serve) -> None:
+    blocks = "def authorize(ctx):\n    import time\n    end = time.monotonic() + 1.5\n    while time.monotonic() < end: pass\n"
+    served = await served_with(serve, blocks)
+    with capture_logs() as lines:
+        assert (await served.chat("m")).status == 200
+    told = next(line for line in lines if line["event"].startswith("the event loop is held up"))
+    assert (told["plugin"], told["hook"]) == ("./bad.py", "authorize") and "bad.py" in told["stack"]
+    assert await served.metric("paifang_loop_stalls_total", plugin="./bad.py", hook="authorize") >= 1
