@@ -280,7 +280,7 @@ class Scrape(Collector):
             value=self._most("last_reload_s"),
         )
         yield self._fault_counts("paifang_plugin_failures", "Hooks that raised, waited too long or answered junk.", "failures")
-        yield self._fault_counts("paifang_loop_stalls", "Times that the event loop was held up, by the hook that ran.", "stalls")
+        yield self._fault_counts("paifang_loop_stalls", "Times that the event loop was held up, by hook.", "stalls")
         yield GaugeMetricFamily(
             "paifang_ledger_unsettled", "Holds that are neither settled nor void.", value=self._most("unsettled")
         )

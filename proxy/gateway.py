@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import structlog
 from aiohttp import web
@@ -27,6 +25,7 @@ from proxy.errors import ConfigError, NotFound, Problem
 from proxy.faults import Faults
 from proxy.fleet import Alone, Fleet
 from proxy.leaving import GRACE_S, leave
+from proxy.lifecycle import Leaving, Lifecycle
 from proxy.listening import bind, close
 from proxy.overload import Load, bounds_of
 from proxy.peers import Peer, Peers
@@ -34,12 +33,16 @@ from proxy.pipeline import Pipeline
 from proxy.rates import KeptRates, Rates
 from proxy.server import Handler, Route, Runner
 from proxy.storage.store import Store, open_store
+from proxy.story import Story
 from proxy.tail import Tail
 from proxy.upstream import AiohttpTransport
 from proxy.watchdog import Watchdog
 
 VERSION = version("paifang")
 OpenStore = Callable[[StoreConfig, Path, Clock], Awaitable[Store]]
+LEFT_POLL_S = 0.1
+Handlers = Mapping[tuple[str, str], tuple[Handler, str]]
+"""{(method, path): what a plugin registered for it, on which listener}."""
 
 log = structlog.get_logger("paifang")
 
@@ -88,6 +91,10 @@ class Gateway:
             faults=faults,
         )
         self.app.fleet.offer("faults", faults.state, faults.absorb)
+        self._lifecycle = Lifecycle(self.app)
+        self._handlers = self._plugin_handlers(loaded)
+        self._paths: Set[tuple[str, str]] = frozenset()
+        """Of plugins, that are served: no more can come while it listens."""
         self._watchdog = Watchdog(loaded.config.server.stall_s, faults)
         self.tail = Tail()
         self.transport = AiohttpTransport(f"paifang/{VERSION}", clock)
@@ -128,7 +135,7 @@ class Gateway:
             gateway = cls(file, environ, clock, store, loaded, company, Load(load_bounds))
             gateway._watchdog.start()
             try:
-                await gateway._call_plugins(loaded, "startup", loaded.registry.names)
+                await gateway._lifecycle.start(loaded)
             except BaseException:
                 gateway._watchdog.stop()
                 raise
@@ -203,7 +210,7 @@ class Gateway:
         await self.tail.drain(GRACE_S)  # also what the runners' end has interrupted
         if farewell is not None:
             farewell()
-        await self._call_plugins(self._loaded, "shutdown", self.registry.names)
+        await self._lifecycle.end_all()
         await self.transport.close()
         close(self.main_sockets)
         self.peers.stop_reading()
@@ -222,17 +229,20 @@ class Gateway:
                 loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry, source)
                 _refuse_restart(before, loaded)
                 snapshot = compile_loaded(loaded, self.app.faults.report)
-                added = loaded.registry.new_beside(self.registry)
-                await self._call_plugins(loaded, "startup", added)
+                handlers = self._plugin_handlers(loaded)
+                await self._lifecycle.start(loaded)
             except Exception as error:
                 self.app.reloads.outcomes["failed"] += 1
                 if isinstance(error, ConfigError):
                     log.error("gateway.yaml was refused, the old one goes on", problems=str(error))
                 raise
-            removed = self.registry.new_beside(loaded.registry)
-            self._loaded, self.registry, self.snapshot = loaded, loaded.registry, snapshot
+            if self.runners and (unserved := handlers.keys() - self._paths):
+                log.warning("a restart is needed before these paths of plugins are served", paths=sorted(unserved))
+            left = self._lifecycle.change_to(loaded)
+            self._loaded, self.registry, self.snapshot, self._handlers = loaded, loaded.registry, snapshot, handlers
+            if left.lives:
+                self.tail.spawn(self._end_left(left, self.pipeline.unfinished()))
             await self.transport.keep(snapshot.providers)
-            await self._call_plugins(before, "shutdown", removed)
             if self.reloaded is not None:
                 await self.reloaded()
             self.app.reloads.outcomes["ok"] += 1
@@ -251,48 +261,52 @@ class Gateway:
     def _in_flight(self) -> Mapping[str, int]:
         return Counter(story.target.label for story in self.pipeline.running if story.target is not None)
 
+    async def _end_left(self, left: Leaving, older: Set[Story]) -> None:
+        """Shut plugins down once the requests that may meet them are over."""
+        # Requests end all day and reloads are rare, so it looks rather than be told.
+        while older & self.pipeline.unfinished():  # noqa: ASYNC110
+            await asyncio.sleep(LEFT_POLL_S)
+        await self._lifecycle.end_left(left)
+
     def _routes(self) -> list[Route]:
         routes = PublicEndpoints(self.app, self.pipeline, self.not_ready).routes()
-        for impl in reversed(self.registry.manager.hook.register_routes.get_hookimpls()):
+        self._paths = frozenset(self._handlers)
+        return routes + [
+            Route(method, path, self._of_now(method, path), listener)
+            for (method, path), (_, listener) in self._handlers.items()
+        ]
 
-            def register(
-                method: str, path: str, handler: Handler, listener: str = "main", plugin: str = impl.plugin_name
-            ) -> None:
-                routes.append(Route(method, path, self._while_listed(plugin, handler), listener))
+    def _plugin_handlers(self, loaded: Loaded) -> Handlers:
+        """What the plugins of a configuration register. Raises: ConfigError."""
+        handlers: dict[tuple[str, str], tuple[Handler, str]] = {}
 
-            impl.function(register)
-        return routes
+        def register(method: str, path: str, handler: Handler, listener: str = "main") -> None:
+            handlers[method, path] = handler, listener
 
-    def _while_listed(self, plugin: str, handler: Handler) -> Handler:
-        async def guarded(request: web.Request) -> web.StreamResponse:
-            if plugin not in self.registry.names:
-                raise NotFound(f"The plugin {plugin!r} that served this path is no longer listed.")
-            return await handler(request)
+        for impl in reversed(loaded.registry.manager.hook.register_routes.get_hookimpls()):
+            try:
+                impl.function(register)
+            except Exception as error:  # whatever a plugin may raise
+                told = f"plugin {impl.plugin_name!r} can't register its routes: {type(error).__name__}: {error}"
+                raise ConfigError(self.file.name, [Problem("plugins", told)]) from error
+        return handlers
 
-        return guarded
+    def _of_now(self, method: str, path: str) -> Handler:
+        """Calls the handler that the configuration in use has for this path."""
+
+        async def handler(request: web.Request) -> web.StreamResponse:
+            found = self._handlers.get((method, path))
+            if found is None:
+                raise NotFound("The plugin that served this path is no longer listed.")
+            return await found[0](request)
+
+        return handler
 
     async def _runner(self, routes: list[Route], among: list[Runner], load: Load | None = None) -> Runner:
         runner = Runner(routes, self.snapshot.config.server.max_body_bytes, GRACE_S, load)
         await runner.setup()
         among.append(runner)
         return runner
-
-    async def _call_plugins(self, loaded: Loaded, hook: str, names: Collection[str]) -> None:
-        """Call `startup` or `shutdown`. Raises: ConfigError: a plugin failed to start; one that fails to stop is logged."""
-        caller: Callable[..., Any] = getattr(loaded.registry.manager.hook, hook)
-        for impl in reversed(caller.get_hookimpls()):  # type: ignore[attr-defined]
-            if impl.plugin_name not in names:
-                continue
-            arguments = {"app": self.app, "config": loaded.sections[impl.plugin_name]}
-            try:
-                answer = impl.function(**{name: arguments[name] for name in impl.argnames})
-                if inspect.isawaitable(answer):
-                    await answer
-            except Exception as error:
-                log.error("plugin failed", plugin=impl.plugin_name, hook=hook, exc_info=error)
-                if hook == "startup":
-                    told = f"plugin {impl.plugin_name!r} failed in startup: {type(error).__name__}: {error}"
-                    raise ConfigError(self.file.name, [Problem("plugins", told)]) from error
 
 
 def _refuse_restart(before: Loaded, after: Loaded) -> None:

@@ -8,7 +8,8 @@ are closed either way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -45,6 +46,8 @@ class Pipeline:
         self._attempts = Attempts(app, transport, tail)
         self._turns: dict[str, int] = {}
         self.running: set[Story] = set()
+        self._concluding: dict[asyncio.Task[None], Story] = {}
+        """Requests that are no longer running, and what still is of them."""
         self.draining = False
 
     async def answer(self, ctx: RequestContext, read: Read, reply_to: ReplyTo) -> Reply:
@@ -67,6 +70,10 @@ class Pipeline:
     def turn(self, model: str) -> int:
         """How many requests this model has had: what the next one's routes are shared out by."""
         return self._turns.get(model, 0)
+
+    def unfinished(self) -> set[Story]:
+        """Requests that may still call a plugin: those that run, and those whose books or observers are not done."""
+        return self.running.union(self._concluding.values())
 
     async def drain(self, timeout_s: float, hurry: asyncio.Event | None = None) -> bool:
         """Take no new requests, and wait for those that run, until `hurry` is set. Returns False if some are left."""
@@ -113,8 +120,13 @@ class Pipeline:
     def _conclude_later(self, story: Story) -> None:
         """The client left. Its task may be cancelled again at any await, so another one closes the books."""
         story.end, story.reply.deaf = "client_gone", True
+        self._go_on_beside(story, self._conclude(story))
         self.running.discard(story)
-        self._tail.spawn(self._conclude(story))
+
+    def _go_on_beside(self, story: Story, work: Coroutine[Any, Any, None]) -> None:
+        task = self._tail.spawn(work)
+        self._concluding[task] = story
+        task.add_done_callback(self._concluding.pop)
 
     async def _tell_story(self, story: Story, read: Read, reply_to: ReplyTo) -> None:
         if self.draining:
@@ -191,7 +203,7 @@ class Pipeline:
         telling = chain.notify("observe", story.ctx, outcome=outcome)
         if chain.waits("observe"):
             # The client has its answer and may leave: what an observer awaits must not be cut off with it.
-            self._tail.spawn(telling)
+            self._go_on_beside(story, telling)
         else:
             await telling
 

@@ -54,10 +54,6 @@ class Registry:
         """Loaded plugins, in the order of the list."""
         return tuple(self._objects)
 
-    def new_beside(self, other: Registry) -> set[str]:
-        """The plugins that `other` lacks or holds another version of."""
-        return {name for name, plugin in self._objects.items() if other._objects.get(name) is not plugin}
-
     def object_of(self, name: str) -> Any:
         return self._objects[name]
 
@@ -176,11 +172,15 @@ def _import_file(path: Path, name: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise PluginLoadError(f"{name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
+    before = sys.modules.get(module_name)
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a module may raise while it is imported
-        del sys.modules[module_name]
+        if before is None:
+            del sys.modules[module_name]
+        else:
+            sys.modules[module_name] = before
         line = _line_in(error, path)
         raise PluginLoadError(f"{name}{line}: {type(error).__name__}: {error}") from error
     return module
