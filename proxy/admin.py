@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, StrictStr
 
-from proxy.admincalls import Answer, body_of, json_handler
+from proxy.admincalls import Answer, body_of, guarded, json_handler
+from proxy.adminevents import follow
 from proxy.adminreports import ReportEndpoints
 from proxy.adminwallets import WalletEndpoints
 from proxy.banner import example, reachable
@@ -68,7 +69,8 @@ class AdminEndpoints:
         if token is None:
             answers.append(("POST", "handover", self.handover))
         answers += self._wallets.answers() + ReportEndpoints(self._gateway).answers()
-        return [Route(method, f"/admin/v1/{path}", json_handler(answer, token)) for method, path, answer in answers]
+        routes = [Route(method, f"/admin/v1/{path}", json_handler(answer, token)) for method, path, answer in answers]
+        return [*routes, Route("GET", "/admin/v1/events", guarded(self.events, token))]
 
     async def status(self, request: web.Request) -> Mapping[str, Any]:
         gateway = self._gateway
@@ -172,6 +174,9 @@ class AdminEndpoints:
     async def explain(self, request: web.Request) -> Mapping[str, Any]:
         form = read_form(ExplainForm, await body_of(request))
         return asdict(await self._explainer.explain(form.model, form.key, form.body))
+
+    async def events(self, request: web.Request) -> web.StreamResponse:
+        return await follow(request, self._gateway.app.events)
 
     async def reload(self, request: web.Request) -> Mapping[str, Any]:
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.clock import Clock
+from proxy.events import Events
 from proxy.faults import Faults
 from proxy.fleet import Fleet
 from proxy.rates import Rates
@@ -42,3 +43,5 @@ class App:
     """{route label: requests that are with it now}."""
     reloads: Reloads = field(default_factory=Reloads)
     faults: Faults = field(default_factory=Faults)
+    events: Events = field(default_factory=Events)
+    """Tells of requests that are over."""

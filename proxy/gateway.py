@@ -201,6 +201,7 @@ class Gateway:
     ) -> None:
         """Let running answers finish as `leave` does, close everything. farewell: called when nothing is counted any more."""
         await leave(self, hurry or asyncio.Event(), succeeded=succeeded)
+        self.app.events.close()
         if self._control:
             # While the store is still ours, so that it can't be the socket of whoever has it next.
             await asyncio.to_thread(self.control_path.unlink, missing_ok=True)

@@ -30,6 +30,8 @@ async def leave(gateway: Gateway, hurry: asyncio.Event, *, succeeded: bool) -> N
     server = gateway.snapshot.config.server
     gateway.leaving = True
     if succeeded:
+        # Who follows over a connection that is to be seen off would keep it open; the other process tells on.
+        gateway.app.events.close()
         await _see_off(gateway, server.drain_timeout_s, hurry)
         drained = await gateway.pipeline.drain(0)
     else:

@@ -19,6 +19,7 @@ from proxy.attempt import Attempts, ReplyTo
 from proxy.chat import ChatRequest
 from proxy.context import Principal, RequestContext, advance
 from proxy.errors import Draining, GatewayError, GatewayFault, RequestError, Unauthenticated
+from proxy.events import event_of
 from proxy.overload import Load
 from proxy.redaction import redact_error
 from proxy.story import Story
@@ -199,6 +200,8 @@ class Pipeline:
         story.told = True
         outcome = story.outcome()
         story.enter("")
+        if self._app.events.followed:
+            self._app.events.tell(event_of(story.ctx, outcome))
         chain = story.ctx.snapshot.chain
         telling = chain.notify("observe", story.ctx, outcome=outcome)
         if chain.waits("observe"):

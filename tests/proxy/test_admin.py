@@ -33,6 +33,7 @@ PATHS = [
     ("GET", "ledger/entries"),
     ("GET", "ledger/verify"),
     ("POST", "explain"),
+    ("GET", "events"),
     ("POST", "reload"),
 ]
 
