@@ -20,6 +20,7 @@ from proxy.adminevents import follow
 from proxy.adminreports import ReportEndpoints
 from proxy.adminwallets import WalletEndpoints
 from proxy.banner import example, reachable
+from proxy.diagnosis import diagnose
 from proxy.errors import BadRequest, ConfigError, NotFound
 from proxy.explain import Explainer, find_key, price_line
 from proxy.handover import hand_over
@@ -63,6 +64,7 @@ class AdminEndpoints:
             ("GET", "models", self.models),
             ("GET", "routes", self.list_routes),
             ("GET", "plugins", self.plugins),
+            ("GET", "diagnosis", self.diagnosis),
             ("POST", "explain", self.explain),
             ("POST", "reload", self.reload),
         ]
@@ -170,6 +172,9 @@ class AdminEndpoints:
         listed = [{"name": name, "listed": True, "hooks": sorted(registry.plugin_hooks(name))} for name in registry.names]
         off = [{"name": name, "listed": False, "hooks": []} for name in registry.plugin_names() if name not in registry.names]
         return {"plugins": listed + off}
+
+    async def diagnosis(self, request: web.Request) -> Mapping[str, Any]:
+        return {"findings": [asdict(finding) for finding in await diagnose(self._gateway)]}
 
     async def explain(self, request: web.Request) -> Mapping[str, Any]:
         form = read_form(ExplainForm, await body_of(request))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from typing import Any
 
-from proxy.adapter import Emit, Send, Wait, open_exchange
+from proxy.adapter import Emit, Send, Wait, header, open_exchange
 from proxy.chat import ChatRequest
 from proxy.context import Target
 from proxy.endpoints.tasks import question
@@ -37,6 +40,8 @@ class Probe:
     code: str = ""
     upstream: Mapping[str, Any] = field(default_factory=dict)
     """The provider's own {"status", "code", "request_id"}, as far as known."""
+    clock_ahead_s: int | None = None
+    """How far this machine's clock was ahead of the provider's; None where that said no time."""
 
 
 async def probe_all(snapshot: Snapshot) -> list[Probe]:
@@ -59,8 +64,17 @@ async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTrans
         return Probe(provider=provider.name, result="skipped", message="no enabled route uses it")
     task, target = found
     body = {"model": target.model, "max_completion_tokens": 1} if task == "chat" else {"model": target.model}
+    ahead_s: list[float] = []
+    probe = await _asked(provider, replace(target, output_cap=1), question(task, body), transport, ahead_s)
+    return replace(probe, clock_ahead_s=round(ahead_s[-1]) if ahead_s else None)
+
+
+async def _asked(
+    provider: Provider, target: Target, chat: ChatRequest, transport: AiohttpTransport, ahead_s: list[float]
+) -> Probe:
+    """ahead_s: gets how far this machine's clock is ahead at each response."""
     try:
-        await _ask(provider, replace(target, output_cap=1), question(task, body), transport)
+        await _ask(provider, target, chat, transport, ahead_s)
     except UpstreamBusy as error:
         message = f"it answers, and is busy now: {error.message}"
         return Probe(provider=provider.name, result="ok", message=message, code=error.code, upstream=error.upstream)
@@ -71,7 +85,9 @@ async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTrans
     return Probe(provider=provider.name, result="ok", message=f"{target.upstream_model} answers")
 
 
-async def _ask(provider: Provider, target: Target, chat: ChatRequest, transport: AiohttpTransport) -> None:
+async def _ask(
+    provider: Provider, target: Target, chat: ChatRequest, transport: AiohttpTransport, ahead_s: list[float]
+) -> None:
     """Raises: UpstreamError, BadRequest."""
     exchange = open_exchange(provider.adapter, chat, target)
     deadline_s = asyncio.get_running_loop().time() + LONGEST_S
@@ -79,6 +95,9 @@ async def _ask(provider: Provider, target: Target, chat: ChatRequest, transport:
         match exchange.next():
             case Send() as request:
                 response = await transport.send(provider, target, request, deadline_s)
+                with suppress(ValueError):
+                    told = parsedate_to_datetime(header(response.headers, "Date")).astimezone(UTC)
+                    ahead_s.append((datetime.now(UTC) - told).total_seconds())
                 try:
                     exchange.feed_head(response.status, response.headers)
                     while data := await response.read():

@@ -32,6 +32,7 @@ PATHS = [
     ("POST", "wallets/team/adjustments"),
     ("GET", "ledger/entries"),
     ("GET", "ledger/verify"),
+    ("GET", "diagnosis"),
     ("POST", "explain"),
     ("GET", "events"),
     ("POST", "reload"),
