@@ -39,7 +39,7 @@ schema: $(INSTALLED)
 	@$(BIN)/paifang schema > gateway.schema.json.new
 	@mv gateway.schema.json.new gateway.schema.json
 
-# The tables of docs/configuration.md.
+# The tables of docs/configuration.md and docs/admin.md.
 docs: $(INSTALLED)
 	@$(BIN)/python docs/generate.py
 

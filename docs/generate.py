@@ -1,4 +1,4 @@
-"""Writes the tables of docs/configuration.md out of the models that read gateway.yaml: `make docs`.
+"""Writes the tables of docs/configuration.md out of the models that read gateway.yaml, and those of docs/admin.md: `make docs`.
 
 Each model has its own table, at the first place where it is used; other places point there.
 """
@@ -15,10 +15,12 @@ from pydantic.fields import FieldInfo
 
 from adapters import register_adapters
 from proxy import Adapter
+from proxy.adminopenapi import OPERATIONS, PREFIX, Operation, meaning
 from proxy.config import BUILT_IN_PLUGINS, Config
 from proxy.registry import Registry
 
 PAGE = Path(__file__).parent / "configuration.md"
+ADMIN_PAGE = Path(__file__).parent / "admin.md"
 MARKED = re.compile(r"(<!-- tables: made by `make docs` -->\n).*(<!-- end of tables -->)", re.DOTALL)
 MEMBERS = {"exchange_rates": "CURRENCY", "families": "FAMILY"}
 """What stands for the key of a mapping in a title; NAME elsewhere."""
@@ -34,6 +36,39 @@ Titles = Mapping[type[BaseModel], str]
 def page(text: str) -> str:
     """The page with its tables as the models are now."""
     return MARKED.sub(lambda found: f"{found[1]}\n{tables()}\n\n{found[2]}", text)
+
+
+def admin_page(text: str) -> str:
+    """The page of the admin API as it is now."""
+    return MARKED.sub(lambda found: f"{found[1]}\n{admin_tables()}\n\n{found[2]}", text)
+
+
+def admin_tables() -> str:
+    """A chapter for each method on each path."""
+    return "\n\n".join(_operation(method, path, operation) for (method, path), operation in OPERATIONS.items())
+
+
+def _operation(method: str, path: str, operation: Operation) -> str:
+    lines = [f"### `{method} {PREFIX}{path}`", "", f"{operation.summary}.", "", f"Answer: {operation.answer}"]
+    if operation.query:
+        rows = [f"| `{name}` | {meaning(name)} |" for name in operation.query]
+        lines += ["", "| parameter | meaning |", "|---|---|", *rows]
+    if operation.form is not None:
+        lines += ["", "| field | type | meaning |", "|---|---|---|", *_fields(operation.form, "")]
+    return "\n".join(lines)
+
+
+def _fields(form: type[BaseModel], before: str) -> Iterator[str]:
+    """A row for each field of a form, those within others by their path."""
+    schema = form.model_json_schema(mode="validation")
+    for name, field in form.model_fields.items():
+        inner = next(_models_in(field.annotation, "NAME"), None)
+        kind = "object" if inner else _scalar(schema["properties"][name], schema.get("$defs", {}))
+        needed = ", **required**" if field.is_required() else ""
+        yield f"| `{before}{name}` | {kind}{needed} | {field.description or ''} |"
+        if inner:
+            model, suffix = inner
+            yield from _fields(model, f"{before}{name}{suffix}.")
 
 
 def tables() -> str:
@@ -122,6 +157,8 @@ def _scalar(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
         return f"list of {_scalar(schema['items'], definitions)}"
     if kind == "object":
         inner = schema.get("additionalProperties")
+        if inner is True:
+            return "object"
         return f"{_scalar(inner, definitions)} by name" if inner else "empty section"
     return {"string": "text", "boolean": "`true` or `false`"}.get(kind, kind) + _bounds(schema)
 
@@ -160,3 +197,4 @@ def _adapters() -> list[Adapter]:
 
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    ADMIN_PAGE.write_text(admin_page(ADMIN_PAGE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
-from pydantic import BaseModel, ConfigDict, StrictStr
 
 from proxy.admincalls import Answer, body_of, guarded, json_handler
 from proxy.adminevents import follow
+from proxy.adminopenapi import PREFIX, document
 from proxy.adminreports import ReportEndpoints
 from proxy.adminwallets import WalletEndpoints
 from proxy.banner import example, reachable
 from proxy.diagnosis import diagnose
 from proxy.errors import BadRequest, ConfigError, NotFound
 from proxy.explain import Explainer, find_key, price_line
+from proxy.explainform import ExplainForm
 from proxy.handover import hand_over
 from proxy.keyforms import KeyChanges, KeyForm, changes_of, check_fits, key_body, read_form, record_of
 from proxy.secret import Secret
@@ -32,16 +33,6 @@ from proxy.storage.keys import KeyRecord, digest_of, new_key
 
 if TYPE_CHECKING:
     from proxy.gateway import Gateway
-
-
-class ExplainForm(BaseModel):
-    """POST /admin/v1/explain."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: StrictStr
-    key: StrictStr | None = None
-    body: dict[str, Any] | None = None
 
 
 class AdminEndpoints:
@@ -67,12 +58,13 @@ class AdminEndpoints:
             ("GET", "diagnosis", self.diagnosis),
             ("POST", "explain", self.explain),
             ("POST", "reload", self.reload),
+            ("GET", "openapi.json", self.openapi),
         ]
         if token is None:
             answers.append(("POST", "handover", self.handover))
         answers += self._wallets.answers() + ReportEndpoints(self._gateway).answers()
-        routes = [Route(method, f"/admin/v1/{path}", json_handler(answer, token)) for method, path, answer in answers]
-        return [*routes, Route("GET", "/admin/v1/events", guarded(self.events, token))]
+        routes = [Route(method, PREFIX + path, json_handler(answer, token)) for method, path, answer in answers]
+        return [*routes, Route("GET", f"{PREFIX}events", guarded(self.events, token))]
 
     async def status(self, request: web.Request) -> Mapping[str, Any]:
         gateway = self._gateway
@@ -182,6 +174,9 @@ class AdminEndpoints:
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         return await follow(request, self._gateway.app.events)
+
+    async def openapi(self, request: web.Request) -> Mapping[str, Any]:
+        return document(self._gateway.app.version)
 
     async def reload(self, request: web.Request) -> Mapping[str, Any]:
         try:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from proxy.config import BUILT_IN_PLUGINS
@@ -45,52 +45,70 @@ def _money(value: Any) -> Any:
     return Decimal(text)
 
 
-Usd = Annotated[Annotated[Decimal, Field(le=10**9)] | None, BeforeValidator(_money)]
+Usd = Annotated[
+    Annotated[Decimal, Field(le=10**9)] | None,
+    BeforeValidator(_money),
+    WithJsonSchema({"type": ["string", "number", "null"], "examples": ["1.50"]}),
+]
 Count = Annotated[StrictInt, Field(ge=1, le=10**12)] | None
 Names = Annotated[list[StrictStr], Field(min_length=1, max_length=1000)] | None
 
 
 class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class WindowsForm(_Form):
     """Budgets of a day and a month; null: no limit."""
 
     daily_usd: Usd = None
+    """USD a day, with at most nine decimals."""
     monthly_usd: Usd = None
+    """USD a month."""
 
 
 class BudgetForm(WindowsForm):
     """Budgets of a key and of its families; a family with null loses its own."""
 
     families: dict[str, WindowsForm | None] = {}
+    """By family."""
 
 
 class RateLimitForm(_Form):
     """null: no limit."""
 
     requests_per_minute: Count = None
+    """Requests in any minute."""
     tokens_per_minute: Count = None
+    """Tokens in any minute, input and output."""
     concurrent: Count = None
+    """Requests at once."""
 
 
 class KeyChanges(_Form):
     """PATCH of a key: what is left out stays, null takes a limit away."""
 
     families: Names = None
+    """Families it may use; null: all."""
     models: Names = None
+    """Models it may use; null: all."""
     wallet: StrictStr | None = None
+    """The wallet it draws on."""
     timezone: StrictStr = "UTC"
+    """Where its days and months begin."""
     expires_at: StrictStr | None = None
+    """When it ends: a date such as 2027-01-01, or a time, in its own time zone."""
     budget: BudgetForm = BudgetForm()
+    """What it may spend."""
     rate_limit: RateLimitForm = RateLimitForm()
+    """What it may do in a minute and at once."""
 
 
 class KeyForm(KeyChanges):
     """POST of a key."""
 
     name: StrictStr
+    """Unique: 1 to 64 letters, digits, dots, dashes or underscores."""
 
 
 def read_form(form: type[T], body: Any) -> T:

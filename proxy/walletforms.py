@@ -6,7 +6,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from proxy.errors import BadRequest
@@ -35,24 +35,28 @@ def _printable(value: str) -> str:
     return value
 
 
-NanoUsd = Annotated[int, BeforeValidator(_amount)]
+NanoUsd = Annotated[
+    int, BeforeValidator(_amount), WithJsonSchema({"type": "string", "pattern": f"^{_SIGNED.pattern}$", "examples": ["25.00"]})
+]
 Told = Annotated[StrictStr, Field(min_length=1, max_length=256), AfterValidator(_printable)]
 
 
 class WalletForm(BaseModel):
     """POST of a wallet."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     name: StrictStr
+    """1 to 64 letters, digits, dots, dashes or underscores."""
 
 
 class MoveForm(BaseModel):
     """POST of a credit or an adjustment."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     amount_usd: NanoUsd
+    """Exact decimal text, with at most nine decimals; an adjustment may be negative."""
     reason: Told
     """Kept with the entry."""
     actor: Told = "admin"

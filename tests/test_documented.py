@@ -27,6 +27,7 @@ from tests.markdown import ROOT, Block, blocks
 README = (ROOT / "README.md").read_text()
 PLUGINS = (ROOT / "docs/plugins.md").read_text()
 CONFIGURATION = ROOT / "docs/configuration.md"
+ADMIN = ROOT / "docs/admin.md"
 CATALOGUE = ROOT / "docs/catalogue.md"
 FAMILIES = ROOT / "docs/providers.md"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -79,6 +80,11 @@ def generator() -> ModuleType:
 def test_the_tables_of_the_configuration_page_are_current(generator: ModuleType) -> None:
     text = CONFIGURATION.read_text()
     assert generator.page(text) == text, "run `make docs`"
+
+
+def test_the_page_of_the_admin_api_is_current(generator: ModuleType) -> None:
+    text = ADMIN.read_text()
+    assert generator.admin_page(text) == text, "run `make docs`"
 
 
 def test_every_key_has_words(generator: ModuleType) -> None:

@@ -35,6 +35,7 @@ PATHS = [
     ("GET", "diagnosis"),
     ("POST", "explain"),
     ("GET", "events"),
+    ("GET", "openapi.json"),
     ("POST", "reload"),
 ]
 
