@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-DEBIAN_PACKAGES = {"curl": "curl", "node": "nodejs", "npm": "npm"}
+DEBIAN_PACKAGES = {"curl": "curl", "node": "nodejs", "npm": "npm", "prometheus": "prometheus", "promtool": "prometheus"}
 """Command to the Debian package that brings it."""
+
+BREW_FORMULAS = {"promtool": "prometheus"}
+"""Command to the formula that brings it, where that has another name."""
 
 NODE_CLIENT = Path(__file__).parent / "node"
 """Where the OpenAI SDK for Node is installed; scripts that import it must lie in this folder."""
@@ -20,13 +23,16 @@ NODE_CLIENT = Path(__file__).parent / "node"
 
 def missing_packages() -> list[str]:
     """The Debian packages to install before every test can run."""
-    return [package for command, package in DEBIAN_PACKAGES.items() if shutil.which(command) is None]
+    missing = (package for command, package in DEBIAN_PACKAGES.items() if shutil.which(command) is None)
+    return list(dict.fromkeys(missing))
 
 
 def needs(command: str) -> pytest.MarkDecorator:
     """Skip the test where `command`, a key of DEBIAN_PACKAGES, is not installed."""
     remedy = (
-        f"brew install {command}" if sys.platform == "darwin" else f"apt install {DEBIAN_PACKAGES[command]}"
+        f"brew install {BREW_FORMULAS.get(command, command)}"
+        if sys.platform == "darwin"
+        else f"apt install {DEBIAN_PACKAGES[command]}"
     )
     return pytest.mark.skipif(shutil.which(command) is None, reason=f"{command} is missing; remedy: {remedy}")
 
