@@ -1,0 +1,83 @@
+"""`paifang chat`: one question or a conversation, through a gateway that runs or without one."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import files, processes
+from tests.proxy.conftest import Paifang
+from tests.proxy.gateways import SIMULATED, STATIC_KEY
+
+SUMMARY = r"route sim, [1-9]\d* \+ [1-9]\d* tokens, 0\.0000\d+ USD\n"
+
+
+def revoked_guests(paifang: Paifang) -> int:
+    keys = json.loads(paifang("keys", "list", "--json")[1])["keys"]
+    assert {key["state"] for key in keys if key["name"].startswith("chat-")} <= {"revoked"}
+    return sum(key["name"].startswith("chat-") for key in keys)
+
+
+def test_one_question_without_a_gateway_and_without_a_key(paifang: Paifang) -> None:
+    status, out, err = paifang("chat", "doubao", "Hello")
+    assert status == 0, err
+    assert "Hello" in out or len(out) > 10
+    assert re.fullmatch(SUMMARY, err), err
+    assert revoked_guests(paifang) == 1
+
+
+def test_with_a_key_none_is_made(paifang: Paifang) -> None:
+    assert paifang("chat", "seed", "Hello", "--key", STATIC_KEY)[0] == 0
+    assert revoked_guests(paifang) == 0
+
+
+def test_a_conversation_tells_what_was_said_before(paifang: Paifang, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("one\n\ntwo, please\n"))
+    status, _, err = paifang("chat", "seed")
+    first, second = (int(count) for count in re.findall(r"(\d+) \+", err))
+    assert status == 0 and second > first + 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "told"),
+    [
+        (("chat", "sed", "Hello"), 1, "model_not_found: The model 'sed' does not exist.\n"),
+        (("chat", "other", "Hello", "--key", STATIC_KEY), 1, "model_not_allowed: "),
+        (("chat", "seed", "Hello", "--key", "sk-unknown"), 1, "invalid_api_key: "),
+        (("chat", "seed", "Hello", "--url", "http://127.0.0.1:9"), 2, "--url needs --key"),
+        (("chat", "seed", "Hello", "--url", "http://127.0.0.1:9", "--key", "k"), 1, "the gateway went away, or there is none"),
+    ],
+)
+def test_refusals(paifang: Paifang, arguments: tuple[str, ...], status: int, told: str) -> None:
+    answered, out, err = paifang(*arguments)
+    assert (answered, out) == (status, "")
+    assert told in err
+
+
+def test_an_answer_that_breaks_off(paifang: Paifang, tmp_path: Path) -> None:
+    broken = SIMULATED.replace("sim: {adapter: simulator}", "sim: {adapter: simulator, fail: {after_chunks: 3}}")
+    (tmp_path / "gateway.yaml").write_text(broken)
+    status, out, err = paifang("chat", "seed", "Hello")
+    assert status == 1 and out
+    assert "the answer broke off: " in err
+
+
+def test_through_the_gateway_that_runs(tmp_path: Path) -> None:
+    file = files.write(
+        tmp_path,
+        server={"drain_timeout_s": 2},
+        providers={"simulator": files.SIMULATOR},
+        models={"m": files.model(files.route("sim", "simulator"))},
+    )
+    gateway = processes.start(file)
+    try:
+        here = gateway.cli("chat", "m", "Hello")
+        elsewhere = gateway.cli("chat", "m", "Hello", "--url", gateway.url, "--key", "sk-unknown")
+    finally:
+        gateway.stop()
+    assert (here.returncode, here.stderr[:10]) == (0, "route sim,"), here.stderr
+    assert (elsewhere.returncode, elsewhere.stderr[:15]) == (1, "invalid_api_key")
