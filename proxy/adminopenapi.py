@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from proxy.adminevents import FILTERS as EVENT_FILTERS
 from proxy.explainform import ExplainForm
 from proxy.keyforms import KeyChanges, KeyForm
+from proxy.ledgerquery import ReconcileForm
 from proxy.spanquery import SPAN
 from proxy.storage.reports import GROUPS
 from proxy.storage.requestlog import FILTERS
@@ -91,6 +92,16 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "ledger/verify"): Operation(
         "Compute the ledger anew", "`problems`: each disagreement in words; empty if there is none."
+    ),
+    ("GET", "ledger/exposure"): Operation(
+        "Add up what providers may bill although no caller pays for it",
+        "`exposure`: what is open, by day, provider and model, and `amount_usd` of all.",
+        query=(*SPAN, "provider"),
+    ),
+    ("POST", "ledger/exposure/reconciliations"): Operation(
+        "Close exposure by what the provider's bill has of it",
+        "`requests`, `billed_usd`, and `returned_usd`: what was not billed.",
+        ReconcileForm,
     ),
     ("POST", "explain"): Operation(
         "Say what would happen to a request, without calling anyone",

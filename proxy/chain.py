@@ -140,6 +140,13 @@ class Chain:
                 if not isinstance(error, PluginFault):
                     self._report(call.plugin, hook, error)
 
+    def hold_failed(self, hold: object, what: str, error: BaseException) -> PluginFault:
+        """A hold raised or hung where it should `what`: tell of it, and name the plugin whose it is."""
+        module = type(hold).__module__
+        plugin = next((call.plugin for call in self._calls["reserve"] if call.function.__module__ == module), module)
+        self._report(plugin, "reserve", error)
+        return _fault(plugin, f"failed to {what} its hold")
+
     def _call(self, hook: str, call: Call, ctx: RequestContext, more: Mapping[str, Any]) -> Any:
         """What a hook answers: for an `async def`, something to be awaited."""
         started_ns = time.perf_counter_ns()

@@ -72,19 +72,26 @@ def exposure_query(given: Mapping[str, str], now_s: int) -> ExposureQuery:
 class ReconcileForm(BaseModel):
     """POST of a reconciliation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     provider: StrictStr
     """"" for what a crash left no provider of."""
     billed_usd: NanoUsd
     """What the provider's bill has of it."""
     reason: Told
+    """Kept with the entry."""
     actor: Told = "admin"
+    """Who does it; kept with the entry."""
     since: StrictStr | None = None
+    """Exposure from this day or time on."""
     until: StrictStr | None = None
+    """Exposure until before this day or time."""
     day: StrictStr | None = None
+    """Exposure of this day alone."""
     month: StrictStr | None = None
+    """Exposure of this month alone."""
     timezone: StrictStr = "UTC"
+    """Whose days they are."""
 
     def query(self, now_s: int) -> ExposureQuery:
         """Raises: BadRequest."""

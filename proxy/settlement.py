@@ -5,12 +5,15 @@ A client that hangs up may interrupt this anywhere, so every step is kept in the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from proxy import exposure
-from proxy.context import Charge, Hold, advance
-from proxy.errors import GatewayError, LedgerUnavailable, PluginFault
+from proxy.chain import HOOK_S
+from proxy.chat import Usage
+from proxy.context import Charge, advance
+from proxy.errors import GatewayError, LedgerUnavailable
 from proxy.planning import capped
 from proxy.storage.keys import KeyStore
 from proxy.storage.ledger import Exposure, Ledger, Posting
@@ -64,7 +67,7 @@ async def settle(story: Story, ledger: Ledger) -> None:
         exposure.expose_unanswered(story, story.error)
     outcome = story.outcome()
     try:
-        charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, outcome=outcome)
+        charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, _lacks, outcome=outcome)
         story.charge = charge if story.usage is not None else None
         if fault := await _close(story, story.charge):
             raise fault
@@ -95,13 +98,19 @@ async def tell(story: Story, event: str, *arguments: Any) -> None:
     """Call `dispatched` or `checkpoint` on every hold that has it."""
     for hold in story.holds:
         listener = getattr(hold, event, None)
-        if listener is not None:
+        if listener is None:
+            continue
+        try:
             await _answer(listener(*arguments))
+        except GatewayError:
+            raise
+        except Exception as error:
+            raise story.ctx.snapshot.chain.hold_failed(hold, f"take {event} for", error) from error
 
 
 async def checkpoint(story: Story) -> None:
     """Tell the holds what the stream has come to, so that a crash loses little of it."""
-    charge = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, outcome=story.outcome())
+    charge = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, _lacks, outcome=story.outcome())
     if charge is not None:
         await tell(story, "checkpoint", charge)
 
@@ -114,7 +123,9 @@ async def _close(story: Story, charge: Charge | None) -> GatewayError | None:
         try:
             answer = await _answer(hold.void() if charge is None else hold.settle(charge))
         except Exception as error:
-            fault = fault or (error if isinstance(error, GatewayError) else _fault(hold, error))
+            if not isinstance(error, GatewayError):
+                error = story.ctx.snapshot.chain.hold_failed(hold, "void" if charge is None else "settle", error)
+            fault = fault or error
             if charge is not None:
                 story.holds.insert(0, hold)
                 return fault
@@ -124,10 +135,14 @@ async def _close(story: Story, charge: Charge | None) -> GatewayError | None:
     return fault
 
 
+def _lacks(charge: Charge) -> str:
+    if type(charge.amount_nanousd) is not int or charge.amount_nanousd < 0:
+        return "Charge of whole nano-USD, 0 or more,"
+    return "" if isinstance(charge.usage, Usage) else "Charge with its Usage"
+
+
 async def _answer(value: Any) -> Any:
-    return await value if hasattr(value, "__await__") else value
-
-
-def _fault(hold: Hold, error: Exception) -> PluginFault:
-    name = type(hold).__module__
-    return PluginFault(f"A hold of {name!r} could not be closed.", param=name, detail=repr(error))
+    if not hasattr(value, "__await__"):
+        return value
+    async with asyncio.timeout(HOOK_S):
+        return await value

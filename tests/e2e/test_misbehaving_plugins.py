@@ -7,19 +7,20 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from proxy import chain
+from proxy import chain, settlement
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
+from tests.fakes import FakeArk
 
 HEAD = "import asyncio\nfrom dataclasses import replace\nfrom proxy import Charge, Principal, hookimpl\n\n@hookimpl\n"
 CHAIN = ["./bad.py", "virtual_keys", "model_scope", "budget", "routing", "metering", "metrics"]
 
 
-async def served_with(serve: Serve, hook: str) -> Served:
+async def served_with(serve: Serve, hook: str, ark: FakeArk | None = None) -> Served:
     return await serve(
-        providers={"simulator": files.SIMULATOR},
+        providers={"simulator": files.SIMULATOR if ark is None else files.ark(ark)},
         models={
-            "m": files.model(files.route("sim", "simulator")),
+            "m": files.model(files.route("sim", "simulator", files.ARK_MODEL)),
             "other": files.model(files.route("dear", "simulator"), price={"input": 100, "output": 100}, family="dear"),
         },
         keys=[files.key("ci", files.KEY, models=["m"])],
@@ -39,20 +40,61 @@ GUARDS = {
         "return {**ctx.chat.body, 'n': 0}",
         "return {**ctx.chat.body, 'user': object()}",
     ],
-    "meter": ["return 0", "raise ZeroDivisionError('secret')"],
+    "meter": [
+        "return 0",
+        "raise ZeroDivisionError('secret')",
+        "return Charge(amount_nanousd=-5, usage=outcome.usage)",
+        "return Charge(amount_nanousd=0.5, usage=outcome.usage)",
+        "return Charge(amount_nanousd=5, usage=None)",
+    ],
 }
+
+
+ARGUMENTS = {"meter": ", outcome"}
 
 
 @pytest.mark.parametrize(("hook", "body"), [(hook, body) for hook, bodies in GUARDS.items() for body in bodies])
 async def test_a_guard_fails_closed(serve: Serve, monkeypatch: pytest.MonkeyPatch, hook: str, body: str) -> None:
     monkeypatch.setattr(chain, "HOOK_S", 0.05)
-    served = await served_with(serve, f"async def {hook}(ctx):\n    {body}\n")
+    served = await served_with(serve, f"async def {hook}(ctx{ARGUMENTS.get(hook, '')}):\n    {body}\n")
     with capture_logs() as lines:
         answer = await served.chat("m")
     assert (answer.status, answer.error["code"], answer.error["param"]) == (500, "plugin_error", "./bad.py")
     assert "./bad.py" in answer.error["message"] and "secret" not in answer.raw.decode()
     assert [(line["plugin"], line["hook"]) for line in lines if line["event"] == "plugin failed"] == [("./bad.py", hook)]
     assert await served.metric("paifang_plugin_failures_total", plugin="./bad.py", hook=hook) == 1
+    assert await served.metric("paifang_ledger_unsettled") == 0
+
+
+HOLD = """async def reserve(ctx):
+    return Hold()
+
+class Hold:
+    output_cap = None
+    async def settle(self, charge):
+        {settle}
+    def void(self):
+        pass
+    def dispatched(self):
+        {dispatched}
+"""
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"settle": "raise OSError('secret')"}, {"settle": "await asyncio.sleep(60)"}, {"dispatched": "raise OSError('secret')"}],
+    ids=lambda broken: " ".join(*broken.items()),
+)
+async def test_a_hold_that_fails_fails_its_request_and_no_other_hold(
+    serve: Serve, fake_ark: FakeArk, monkeypatch: pytest.MonkeyPatch, broken: dict[str, str]
+) -> None:
+    monkeypatch.setattr(settlement, "HOOK_S", 0.05)
+    served = await served_with(serve, HOLD.format(**{"settle": "pass", "dispatched": "pass", **broken}), ark=fake_ark)
+    with capture_logs():
+        answer = await served.chat("m")
+    assert (answer.status, answer.error["code"], answer.error["param"]) == (500, "plugin_error", "./bad.py")
+    assert "secret" not in answer.raw.decode()
+    assert await served.metric("paifang_plugin_failures_total", plugin="./bad.py", hook="reserve") == 1
     assert await served.metric("paifang_ledger_unsettled") == 0
 
 
