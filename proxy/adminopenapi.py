@@ -122,7 +122,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("POST", "handover"): Operation(
         "Hand the listening sockets over to a process that takes this one's place; on the control socket alone",
-        "The connection changes its protocol: what follows is between the two processes.",
+        "`status`: ok.",
     ),
     ("GET", "openapi.json"): Operation("This description", "An OpenAPI 3.1 document."),
 }

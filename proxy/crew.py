@@ -83,6 +83,7 @@ class Crew(Alone):
         """Start every worker, and keep them up. Returns when all of them serve. Raises: CrewError."""
         self.workers, self._gateway, self._rates = count, gateway, rates
         gateway.reloaded = self.reload
+        gateway.app.events.on_followed = self._follow
         first = [asyncio.Event() for _ in range(self.workers)]
         for number, event in enumerate(first, 1):
             self._keeping.add(asyncio.create_task(self._keep(number, control, event)))
@@ -125,6 +126,10 @@ class Crew(Alone):
         """Have every worker take the configuration that this process has taken; who can't is replaced."""
         await asyncio.gather(*(self._reload(worker) for worker in [*self._serving]))
 
+    def _follow(self, followed: bool) -> None:
+        for worker in self._serving:
+            worker.peer.link.tell("follow", followed)
+
     async def gather(self, name: str) -> Sequence[Any]:
         await asyncio.gather(*(self._ask(worker, name) for worker in [*self._serving]))
         # At once, so that what ends in between is counted once.
@@ -160,6 +165,8 @@ class Crew(Alone):
             self._serving[worker] = None
             first.set()
             log.info("a worker serves", worker=worker.number, pid=worker.process.pid)
+            if gateway.app.events.followed:
+                worker.peer.link.tell("follow", True)
             if self._leaving:
                 worker.peer.link.tell("leave", False)
             elif worker.source is not gateway.source:
@@ -169,6 +176,7 @@ class Crew(Alone):
             "serving": serving,
             "farewell": worker.said.update,
             "gather": self.gather,
+            "event": gateway.app.events.tell,
             "rates.take": worker.rates.take,
             "rates.end": worker.rates.end,
         }

@@ -1,4 +1,4 @@
-"""GET /admin/v1/diagnosis: how the process that has the store is, as only it can tell."""
+"""GET /admin/v1/diagnosis: how the process that has the store is, as only it can tell, and what plugins did in all of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ CLOCK_BACK_NS = 60 * 10**9
 
 async def diagnose(gateway: Gateway) -> list[Finding]:
     """Look at the store, the descriptors, the clock and the plugins of this process."""
-    found = [*_readiness(gateway.not_ready()), *_descriptors(), *_plugins(gateway.app.faults)]
+    faults = Faults()
+    for counted in await gateway.app.fleet.gather("faults"):
+        faults.absorb(counted)
+    found = [*_readiness(gateway.not_ready()), *_descriptors(), *_plugins(faults)]
     try:
         examination = await examine(gateway.store.writer)
     except LedgerUnavailable as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,27 +80,37 @@ class Events:
     def __init__(self) -> None:
         self._followers: set[Follower] = set()
         self._over = False
+        self.forward: Callable[[Mapping[str, Any]], None] | None = None
+        """Tells another process, whose followers want to know."""
+        self.on_followed: Callable[[bool], None] | None = None
+        """Told when the first follower has come and when the last one has left."""
 
     @property
     def followed(self) -> bool:
         """Whether it is worth telling."""
-        return bool(self._followers)
+        return bool(self._followers) or self.forward is not None
 
     @contextmanager
     def follow(self, wanted: Filter) -> Iterator[Follower]:
         follower = Follower(wanted)
         self._followers.add(follower)
+        if self.on_followed is not None and len(self._followers) == 1:
+            self.on_followed(True)
         if self._over:
             follower.end()
         try:
             yield follower
         finally:
             self._followers.discard(follower)
+            if self.on_followed is not None and not self._followers:
+                self.on_followed(False)
 
     def tell(self, event: Mapping[str, Any]) -> None:
         """event: as `event_of` makes it."""
         for follower in self._followers:
             follower.offer(event)
+        if self.forward is not None:
+            self.forward(event)
 
     def close(self) -> None:
         """Let every follower end with what it has."""

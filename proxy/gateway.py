@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import structlog
-from aiohttp import web
 
 from proxy.admin import AdminEndpoints
 from proxy.app import App, Reloads
@@ -21,7 +20,7 @@ from proxy.configfile import Source
 from proxy.configsections import StoreConfig
 from proxy.control import private_socket
 from proxy.endpoints.http import PublicEndpoints
-from proxy.errors import ConfigError, NotFound, Problem
+from proxy.errors import ConfigError, Problem
 from proxy.faults import Faults
 from proxy.fleet import Alone, Fleet
 from proxy.leaving import GRACE_S, leave
@@ -30,8 +29,9 @@ from proxy.listening import bind, close
 from proxy.overload import Load, bounds_of
 from proxy.peers import Peer, Peers
 from proxy.pipeline import Pipeline
+from proxy.pluginpaths import PluginPaths, handlers_of
 from proxy.rates import KeptRates, Rates
-from proxy.server import Handler, Route, Runner
+from proxy.server import Route, Runner
 from proxy.storage.store import Store, open_store
 from proxy.story import Story
 from proxy.tail import Tail
@@ -41,8 +41,6 @@ from proxy.watchdog import Watchdog
 VERSION = version("paifang")
 OpenStore = Callable[[StoreConfig, Path, Clock], Awaitable[Store]]
 LEFT_POLL_S = 0.1
-Handlers = Mapping[tuple[str, str], tuple[Handler, str]]
-"""{(method, path): what a plugin registered for it, on which listener}."""
 
 log = structlog.get_logger("paifang")
 
@@ -92,9 +90,7 @@ class Gateway:
         )
         self.app.fleet.offer("faults", faults.state, faults.absorb)
         self._lifecycle = Lifecycle(self.app)
-        self._handlers = self._plugin_handlers(loaded)
-        self._paths: Set[tuple[str, str]] = frozenset()
-        """Of plugins, that are served: no more can come while it listens."""
+        self._paths = PluginPaths(handlers_of(loaded))
         self._watchdog = Watchdog(loaded.config.server.stall_s, faults)
         self.tail = Tail()
         self.transport = AiohttpTransport(f"paifang/{VERSION}", clock)
@@ -230,17 +226,16 @@ class Gateway:
                 loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry, source)
                 _refuse_restart(before, loaded)
                 snapshot = compile_loaded(loaded, self.app.faults.report)
-                handlers = self._plugin_handlers(loaded)
+                handlers = handlers_of(loaded)
                 await self._lifecycle.start(loaded)
             except Exception as error:
                 self.app.reloads.outcomes["failed"] += 1
                 if isinstance(error, ConfigError):
                     log.error("gateway.yaml was refused, the old one goes on", problems=str(error))
                 raise
-            if self.runners and (unserved := handlers.keys() - self._paths):
-                log.warning("a restart is needed before these paths of plugins are served", paths=sorted(unserved))
             left = self._lifecycle.change_to(loaded)
-            self._loaded, self.registry, self.snapshot, self._handlers = loaded, loaded.registry, snapshot, handlers
+            self._paths.change_to(handlers)
+            self._loaded, self.registry, self.snapshot = loaded, loaded.registry, snapshot
             if left.lives:
                 self.tail.spawn(self._end_left(left, self.pipeline.unfinished()))
             await self.transport.keep(snapshot.providers)
@@ -270,38 +265,7 @@ class Gateway:
         await self._lifecycle.end_left(left)
 
     def _routes(self) -> list[Route]:
-        routes = PublicEndpoints(self.app, self.pipeline, self.not_ready).routes()
-        self._paths = frozenset(self._handlers)
-        return routes + [
-            Route(method, path, self._of_now(method, path), listener)
-            for (method, path), (_, listener) in self._handlers.items()
-        ]
-
-    def _plugin_handlers(self, loaded: Loaded) -> Handlers:
-        """What the plugins of a configuration register. Raises: ConfigError."""
-        handlers: dict[tuple[str, str], tuple[Handler, str]] = {}
-
-        def register(method: str, path: str, handler: Handler, listener: str = "main") -> None:
-            handlers[method, path] = handler, listener
-
-        for impl in reversed(loaded.registry.manager.hook.register_routes.get_hookimpls()):
-            try:
-                impl.function(register)
-            except Exception as error:  # whatever a plugin may raise
-                told = f"plugin {impl.plugin_name!r} can't register its routes: {type(error).__name__}: {error}"
-                raise ConfigError(self.file.name, [Problem("plugins", told)]) from error
-        return handlers
-
-    def _of_now(self, method: str, path: str) -> Handler:
-        """Calls the handler that the configuration in use has for this path."""
-
-        async def handler(request: web.Request) -> web.StreamResponse:
-            found = self._handlers.get((method, path))
-            if found is None:
-                raise NotFound("The plugin that served this path is no longer listed.")
-            return await found[0](request)
-
-        return handler
+        return PublicEndpoints(self.app, self.pipeline, self.not_ready).routes() + self._paths.routes()
 
     async def _runner(self, routes: list[Route], among: list[Runner], load: Load | None = None) -> Runner:
         runner = Runner(routes, self.snapshot.config.server.max_body_bytes, GRACE_S, load)

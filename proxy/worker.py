@@ -65,6 +65,7 @@ class Worker:
             "reload": self._reload,
             "leave": self._leave,
             "hurry": self._hurry.set,
+            "follow": self._follow,
         }
         welcome = await self._guest.connect(taken.end, answers, self._lost)
         link = self._guest.link
@@ -100,6 +101,11 @@ class Worker:
         except ConfigError:
             return False  # the gateway has logged it
         return True
+
+    def _follow(self, followed: bool) -> None:
+        """Tell the crew of requests that are over, or no longer."""
+        tell = self._guest.link.tell
+        self._gateway.app.events.forward = (lambda event: tell("event", event)) if followed else None
 
     def _leave(self, succeeded: bool) -> None:
         self._succeeded = succeeded

@@ -88,3 +88,28 @@ def test_errors_alone_as_tab_separated_lines(tail: Tail, tmp_path: Path) -> None
         assert out.get(timeout=20).split("\t")[1:4] == ["404", "ci", "-"]
     finally:
         gateway.stop()
+
+
+FAILS = "from proxy import hookimpl\n@hookimpl\ndef observe(ctx, outcome):\n    raise ValueError('no')\n"
+
+
+def test_what_every_worker_serves_is_told_and_what_fails_there_is_counted(tail: Tail, tmp_path: Path) -> None:
+    (tmp_path / "fails.py").write_text(FAILS)
+    plugins = ["virtual_keys", "routing", "metering", "metrics", "./fails.py"]
+    file = files.write(tmp_path, **{**SECTIONS, "server": {"workers": 2, "drain_timeout_s": 2}, "plugins": plugins})
+    gateway = processes.start(file)
+    try:
+        out, err = tail("--json")
+        assert err.get(timeout=20) == "following"
+        for _ in range(20):
+            ask(gateway)
+        told = {json.loads(out.get(timeout=20))["request_id"] for _ in range(20)}
+        examined = gateway.cli("doctor", "--offline", "--json")
+        with urllib.request.urlopen(f"{gateway.url}/metrics") as response:
+            scraped = response.read().decode()
+    finally:
+        gateway.stop()
+    assert len(told) == 20 and out.empty()
+    findings = {finding["check"]: finding for finding in json.loads(examined.stdout)["findings"]}
+    assert findings["plugin ./fails.py"]["message"] == "its observe has failed 20 times since the start"
+    assert 'paifang_plugin_failures_total{hook="observe",plugin="./fails.py"} 20.0' in scraped
