@@ -60,7 +60,7 @@ async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
     def lacks(body: Mapping[str, Any]) -> str:
         nonlocal body_bytes
         try:
-            tasks.check(chat.task, body)
+            tasks.check(chat.task, {**body, "model": chat.model})
             body_bytes = len(dumps(body))
         except BadRequest as error:
             return f"a body for {chat.task} ({error.message})"
