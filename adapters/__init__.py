@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from adapters.anthropic_messages import AnthropicMessages
 from adapters.ark import Ark
 from adapters.ark_bots import ArkBots
 from adapters.ark_messages import ArkMessages
 from adapters.ark_responses import ArkResponses
 from adapters.coze import Coze
+from adapters.minimax_messages import MiniMaxMessages
 from adapters.openai_chat import OpenAIChat
 from adapters.profiled_chat import adapter_of
 from adapters.profiles import PROFILES
@@ -17,7 +19,18 @@ from proxy import Adapter, hookimpl
 @hookimpl
 def register_adapters(register: Callable[[Adapter], None]) -> None:
     """Register every built-in adapter."""
-    for adapter in (OpenAIChat(), Ark(), ArkBots(), ArkMessages(), ArkResponses(), Coze(), Simulator()):
+    built_in: tuple[Adapter, ...] = (
+        OpenAIChat(),
+        Ark(),
+        ArkBots(),
+        ArkMessages(),
+        ArkResponses(),
+        Coze(),
+        MiniMaxMessages(),
+        AnthropicMessages(),
+        Simulator(),
+    )
+    for adapter in built_in:
         register(adapter)
     for profile in PROFILES:
         register(adapter_of(profile))

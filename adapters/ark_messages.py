@@ -1,5 +1,8 @@
 """Volcengine Ark's door of Anthropic's shape, `/v1/messages`, which BytePlus and the coding and agent plans have too.
 
+`output_config.effort`, `output_format`, thinking without a budget, strict tools and turns of role system are there beside what
+Anthropic's first version had, as the vendor's own SDK types them (arkruntime 0.17, types/messages).
+
 Source: Ark's documents 82379/2655179 and 2160841, and the vendor's SDK. Plans are licensed for interactive coding tools; a
 gateway in front of one may be taken for abuse.
 """
@@ -13,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.ark import plan_advice
 from adapters.ark_errors import ark_error
-from adapters.messages_request import messages_body
-from adapters.messages_response import MessageReader
-from adapters.one_post import OnePost
-from proxy import BadRequest, ChatRequest, Exchange, Send, Target, dumps
+from adapters.messages_post import messages_exchange
+from adapters.messages_shape import MessagesShape
+from adapters.openai_errors import OPENAI_FORM
+from proxy import ChatRequest, Exchange, Target
 
-_FREE_TIERS = ("auto", "default")
+ARK_SHAPE = MessagesShape(effort=True, formats=True, strict_tools=True, system_turns=True, tiers=("flex",), within=())
 
 
 class ArkMessagesOptions(BaseModel):
@@ -47,20 +50,9 @@ class ArkMessages:
         """Raises: BadRequest: the request has what this door can't do."""
         options = target.options
         assert isinstance(options, ArkMessagesOptions)
-        body, dropped = messages_body(chat, target, reject_unknown=options.unknown_fields == "reject")
-        try:
-            data = dumps(body)
-        except RecursionError:  # a body is at most 64 levels deep, but not the JSON text of a tool call's arguments
-            raise BadRequest("The arguments of a tool call nest too deeply.", param="messages") from None
-        tier = body.get("service_tier")
-        accept = "text/event-stream" if chat.stream else "application/json"
-        send = Send(
-            path="/v1/messages",
-            body=data,
-            headers={"accept": accept, "anthropic-version": "2023-06-01"},
-            stream=chat.stream,
+        return messages_exchange(
+            chat, target, ARK_SHAPE, ark_error, OPENAI_FORM, reject_unknown=options.unknown_fields == "reject"
         )
-        return OnePost(send, MessageReader(None if tier in _FREE_TIERS else tier), ark_error, dropped)
 
     def advise(self, base_url: str) -> Sequence[str]:
         return plan_advice(base_url)

@@ -1,6 +1,7 @@
 """OpenAI's messages → Anthropic's system text and turns of content blocks.
 
-    system, developer   at the start: the system text; later, and where there is nothing else: a turn of role system
+    system, developer   at the start: the system text; later, and where there is nothing else: a turn of role system,
+                        or of role user where the door has no such turns
     user                text and image blocks
     assistant           thinking (reasoning_content, signed by encrypted_content), text and tool_use blocks
     tool                tool_result blocks of a user turn
@@ -29,10 +30,12 @@ _READ_OF_MESSAGE = {
 }
 
 
-def conversation(messages: Sequence[Mapping[str, Any]], left_out: list[str]) -> tuple[str, list[dict[str, Any]]]:
+def conversation(
+    messages: Sequence[Mapping[str, Any]], left_out: list[str], *, system_turns: bool, images: bool
+) -> tuple[str, list[dict[str, Any]]]:
     """The system text, "" without one, and the turns: {"role": "user" | "assistant" | "system", "content": blocks}.
 
-    left_out: gets the names of members that have no place there: "messages[].name".
+    left_out: gets the names of members that have no place there: "messages[].name". images: the model sees them.
     Raises: BadRequest (unsupported_parameter) naming the role or the part that can't be said.
     """
     opening = 0
@@ -42,7 +45,9 @@ def conversation(messages: Sequence[Mapping[str, Any]], left_out: list[str]) -> 
     turns: list[dict[str, Any]] = []
     system: list[str] = []
     for at, message in enumerate(messages):
-        role, blocks = _turn(message, f"messages[{at}]", left_out)
+        role, blocks = _turn(message, f"messages[{at}]", left_out, images=images)
+        if role == "system" and not system_turns:
+            role = "user"
         if at < opening:
             system += [block["text"] for block in blocks]
         elif turns and turns[-1]["role"] == role:
@@ -54,7 +59,7 @@ def conversation(messages: Sequence[Mapping[str, Any]], left_out: list[str]) -> 
     return "\n\n".join(system), turns
 
 
-def _turn(message: Mapping[str, Any], place: str, left_out: list[str]) -> tuple[str, list[Block]]:
+def _turn(message: Mapping[str, Any], place: str, left_out: list[str], *, images: bool) -> tuple[str, list[Block]]:
     role = message["role"]
     if role not in _READ_OF_MESSAGE:
         raise unsupported(f"messages of role {role!r}", f"{place}.role")
@@ -62,11 +67,11 @@ def _turn(message: Mapping[str, Any], place: str, left_out: list[str]) -> tuple[
     content = message.get("content")
     match role:
         case "user":
-            return "user", _blocks(content, place, left_out, images=True)
+            return "user", _blocks(content, place, left_out, images=images)
         case "assistant":
             return "assistant", _assistant_blocks(message, place, left_out)
         case "tool":
-            return "user", [_tool_result(message, place, left_out)]
+            return "user", [_tool_result(message, place, left_out, images=images)]
         case _:
             return "system", _blocks(content, place, left_out)
 
@@ -104,12 +109,12 @@ def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _tool_result(message: Mapping[str, Any], place: str, left_out: list[str]) -> Block:
+def _tool_result(message: Mapping[str, Any], place: str, left_out: list[str], *, images: bool) -> Block:
     call = message.get("tool_call_id")
     given = {"tool_use_id": call} if call else {}
     content = message.get("content")
     if not isinstance(content, str):
-        content = _blocks(content, place, left_out, images=True)
+        content = _blocks(content, place, left_out, images=images)
     return {"type": "tool_result", **given, "content": content}
 
 

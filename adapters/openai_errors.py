@@ -33,7 +33,7 @@ _SHORT = re.compile(r"[A-Za-z0-9_.:/\[\]-]{1,100}")
 _STATUS = re.compile(r"[45][0-9]{2}")
 _SECONDS = re.compile(r"[0-9]{1,18}(\.[0-9]*)?")
 _OVERLONG = re.compile(
-    r"maximum context length|context[ _](length|window)[ _]exceeded|exceeds? the context window",
+    r"maximum context length|context[ _](length|window)[ _]exceeded|exceeds? the context window|prompt is too long",
     re.IGNORECASE,
 )
 
@@ -56,12 +56,14 @@ _STATUS_OF_NAME = {
     "invalidapikey": 401,
     "unauthorized": 401,
     "insufficientquota": 402,
+    "billingerror": 402,
     "permissionerror": 403,
     "permissiondenied": 403,
     "forbidden": 403,
     "modelnotfound": 404,
     "notfound": 404,
     "notfounderror": 404,
+    "requesttoolarge": 413,
     "ratelimiterror": 429,
     "ratelimitexceeded": 429,
     "toomanyrequests": 429,

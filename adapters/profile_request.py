@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from adapters.openai_request import CAPS, OTHER_CAPS, REDIRECTING, refuse_unpriced, take_out, write_cap, write_stream
-from adapters.profile import Profile
+from adapters.profile import Profile, Within
 from adapters.profile_messages import with_bare_images, write_messages
 from adapters.profile_options import GlmOptions, ProfileOptions, QwenOptions, SparkOptions
 from adapters.profile_thinking import write_thinking
@@ -30,6 +30,20 @@ def streams(chat: ChatRequest, profile: Profile, options: ProfileOptions, model:
     if isinstance(options, QwenOptions) and options.stream_only:
         return True
     return chat.stream or fits(profile.stream_only, model)
+
+
+def moved_within(body: dict[str, Any], limits: Sequence[Within], model: str) -> list[str]:
+    """Move the numbers of a body to the nearest that are taken. Returns the fields that were left out instead."""
+    dropped: list[str] = []
+    for limit in limits:
+        value: Any = body.get(limit.field)
+        if type(value) not in (int, float) or limit.low <= value <= limit.high or not fits(limit.models, model):
+            continue
+        if limit.or_left_out:
+            dropped += take_out(body, frozenset({limit.field}))
+        else:
+            body[limit.field] = min(max(value, limit.low), limit.high)
+    return dropped
 
 
 def profile_body(
@@ -80,21 +94,12 @@ def _write_cap(body: dict[str, Any], target: Target, profile: Profile) -> None:
 
 
 def _write_sampling(body: dict[str, Any], profile: Profile, model: str) -> list[str]:
-    dropped: list[str] = []
     if fits(profile.one_choice, model) and (choices := body.pop("n", 1)) > 1:
         message = f"'n' is {choices}; this model gives one answer at a time."
         raise BadRequest(message, code="unsupported_parameter", param="n")
     if profile.do_sample and body.get("temperature") == 0:
         body["do_sample"] = False
-    for limit in profile.within:
-        value: Any = body.get(limit.field)
-        if type(value) not in (int, float) or limit.low <= value <= limit.high or not fits(limit.models, model):
-            continue
-        if limit.or_left_out:
-            dropped += take_out(body, frozenset({limit.field}))
-        else:
-            body[limit.field] = min(max(value, limit.low), limit.high)
-    return dropped
+    return moved_within(body, profile.within, model)
 
 
 def _write_stop(body: dict[str, Any], profile: Profile) -> list[str]:

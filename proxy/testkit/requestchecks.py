@@ -108,4 +108,4 @@ def _root(name: str) -> str:
 def _names(entry: str, name: str) -> bool:
     """Whether an entry of `dropped` names this field, the one that it is in, or a member of it."""
     place = re.sub(r"\[\d+\]", "[]", entry)
-    return place in (name, _root(name)) or place.startswith(f"{name}.")
+    return place in (name, _root(name)) or place.startswith((f"{name}.", f"{name}[]."))

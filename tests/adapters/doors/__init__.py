@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from proxy.testkit import Door
-from tests.adapters.doors import ark, ark_bots, ark_messages, ark_responses, coze, openai_chat, profiles, simulator
+from tests.adapters.doors import (
+    anthropic_messages,
+    ark,
+    ark_bots,
+    ark_messages,
+    ark_responses,
+    coze,
+    minimax_messages,
+    openai_chat,
+    profiles,
+    simulator,
+)
 
 DOORS: tuple[Door, ...] = (
     openai_chat.DOOR,
@@ -13,6 +24,8 @@ DOORS: tuple[Door, ...] = (
     ark_responses.DOOR,
     coze.STREAMING,
     coze.POLLING,
+    minimax_messages.DOOR,
+    anthropic_messages.DOOR,
     *profiles.DOORS,
     simulator.DOOR,
 )

@@ -1,4 +1,4 @@
-"""What Ark's door of Anthropic's shape sends."""
+"""What Ark's door of Anthropic's shape sends. `ANSWERS` is for each that has the shape."""
 
 from __future__ import annotations
 
@@ -62,28 +62,33 @@ SAID = {"type": "text", "text": TEXT}
 THOUGHT = {"type": "thinking", "thinking": REASONING, "signature": "c2ln"}
 USED = [{"type": "tool_use", "id": call.id, "name": call.name, "input": json.loads(call.arguments)} for call in CALLS]
 
+ANSWERS = {
+    "text": message(SAID),
+    "text_stream": stream(text()),
+    "length": message(SAID, stop="max_tokens"),
+    "length_stream": stream(text(), stop="max_tokens"),
+    "filtered": message(SAID, stop="refusal"),
+    "tools": message(*USED, stop="tool_use"),
+    "tools_stream": stream(use(0), use(1), stop="tool_use"),
+    "tool_results": message(SAID),
+    "reasoning": message(THOUGHT, SAID),
+    "reasoning_stream": stream(thinking(), text(1)),
+    "vision": message(SAID),
+    "cached": message(SAID, usage=CACHED),
+    "cached_stream": stream(text(), usage=CACHED),
+}
+CANNOT = {"reasoning_tokens": "a message's usage doesn't tell them from other output"}
+
 DOOR = Door(
     adapter=ArkMessages(),
     upstream_model="doubao-seed-2-0-lite-260428",
     answers={
-        "text": message(SAID),
-        "text_stream": stream(text()),
-        "length": message(SAID, stop="max_tokens"),
-        "length_stream": stream(text(), stop="max_tokens"),
-        "filtered": message(SAID, stop="refusal"),
-        "tools": message(*USED, stop="tool_use"),
-        "tools_stream": stream(use(0), use(1), stop="tool_use"),
-        "tool_results": message(SAID),
-        "reasoning": message(THOUGHT, SAID),
-        "reasoning_stream": stream(thinking(), text(1)),
-        "vision": message(SAID),
-        "cached": message(SAID, usage=CACHED),
-        "cached_stream": stream(text(), usage=CACHED),
+        **ANSWERS,
         **ark.ERRORS,
         "busy_in_stream": stream_reply(event("error", **ark.fault("ServerOverloaded", "TooManyRequests"))),
         "broken_in_stream": stream_reply(
             begun(), *text()[:2], event("error", **ark.fault("InternalServiceError", "InternalServerError"))
         ),
     },
-    cannot={"reasoning_tokens": "a message's usage doesn't tell them from other output"},
+    cannot=CANNOT,
 )
