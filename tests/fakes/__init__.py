@@ -13,6 +13,8 @@ from tests.fakes.ark import FakeArk
 from tests.fakes.ark_models import Model
 from tests.fakes.coze import FakeCoze
 from tests.fakes.faults import Pacer
+from tests.fakes.messages import FakeMessages
+from tests.fakes.minimax import FakeMiniMax
 from tests.fakes.openai import FakeOpenAI
 from tests.fakes.scripted import FIN, READ, RST, STALL, ScriptedUpstream, chunk, http_head
 from tests.fakes.server import Bill, Received
@@ -27,6 +29,8 @@ __all__ = [
     "Bill",
     "FakeArk",
     "FakeCoze",
+    "FakeMessages",
+    "FakeMiniMax",
     "FakeOpenAI",
     "FakeVolcengine",
     "Model",

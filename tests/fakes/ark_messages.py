@@ -30,13 +30,13 @@ class ArkMessages(ArkDoor):
         model_id, model = self.ark.resolve(body["model"])
         check_door(model_id, model.chats)
         _check(body)
-        ask = _asked(body)
+        ask = asked_in_messages(body)
         said = self.ark.answer or compose(ask)
         if not thinks(body | {"reasoning_effort": body.get("output_config", {}).get("effort")}, model):
             said = replace(said, reasoning="")
         speech = speak(said, total_cap=body.get("max_tokens"), stops=stop_list(body.get("stop_sequences")))
         cached = min(self.ark.cached_tokens, ask.prompt_tokens)
-        shape = _Shape(
+        shape = MessageShape(
             id=received.id,
             model_id=model_id,
             signs=model.encrypts,
@@ -62,7 +62,7 @@ class ArkCountTokens(ArkMessages):
     def answer(self, received: Received) -> Reply:
         body = without_nulls(required(received.body, "model", "messages"))
         self.ark.resolve(body["model"])
-        return Reply(body={"input_tokens": _asked(body).prompt_tokens})
+        return Reply(body={"input_tokens": asked_in_messages(body).prompt_tokens})
 
 
 def _check(body: Mapping[str, Any]) -> None:
@@ -78,7 +78,8 @@ def _check(body: Mapping[str, Any]) -> None:
             raise invalid("messages.role", "A message has no role.", code="InvalidArgumentError")
 
 
-def _asked(body: Mapping[str, Any]) -> Ask:
+def asked_in_messages(body: Mapping[str, Any]) -> Ask:
+    """Read a Messages body whose nulls are gone."""
     messages = body["messages"]
     tools = {tool["name"]: tool.get("input_schema", {}) for tool in body.get("tools", []) if "name" in tool}
     choice = body.get("tool_choice", {"type": "auto"})
@@ -105,7 +106,7 @@ def _results(message: Mapping[str, Any]) -> Iterator[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Shape:
+class MessageShape:
     """What all parts of one answer have in common."""
 
     id: str
@@ -114,6 +115,8 @@ class _Shape:
     """Thinking blocks carry a signature."""
     fresh_tokens: int
     cached_tokens: int
+    written_tokens: int = 0
+    """Of the prompt, into the cache."""
 
     def message(self, speech: Speech) -> dict[str, Any]:
         content: list[dict[str, Any]] = []
@@ -187,11 +190,11 @@ class _Shape:
         return {"id": self.id, "type": "message", "role": "assistant", "model": self.model_id}
 
     def _usage(self, output_tokens: int) -> dict[str, Any]:
-        """`input_tokens` leaves out what was read from the cache."""
+        """`input_tokens` leaves out what was read from the cache, or written to it."""
         return {
             "input_tokens": self.fresh_tokens,
             "output_tokens": output_tokens,
-            "cache_creation_input_tokens": 0,
+            "cache_creation_input_tokens": self.written_tokens,
             "cache_read_input_tokens": self.cached_tokens,
         }
 
