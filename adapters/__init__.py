@@ -8,6 +8,7 @@ from adapters.ark_bots import ArkBots
 from adapters.ark_messages import ArkMessages
 from adapters.ark_responses import ArkResponses
 from adapters.coze import Coze
+from adapters.dashscope import DashScope
 from adapters.minimax_messages import MiniMaxMessages
 from adapters.openai_chat import OpenAIChat
 from adapters.profiled_chat import adapter_of
@@ -26,6 +27,7 @@ def register_adapters(register: Callable[[Adapter], None]) -> None:
         ArkMessages(),
         ArkResponses(),
         Coze(),
+        DashScope(),
         MiniMaxMessages(),
         AnthropicMessages(),
         Simulator(),

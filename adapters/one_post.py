@@ -212,16 +212,24 @@ class OnePost(Exchange):
         if data.startswith(("[DONE]", '"[DONE]"')):
             return self._reader.end(said=True)
         values = read_object(data)
-        self._check_for_error(values, named=sse.event == "error")
+        self._check_for_error(values, sse)
         return self._reader.event(sse, values)
 
-    def _check_for_error(self, values: Mapping[str, Any], *, named: bool = False) -> None:
+    def _check_for_error(self, values: Mapping[str, Any], sse: SseEvent | None = None) -> None:
         if self._form.unwrap is not None:
             values = self._form.unwrap(values)
+        named = sse is not None and sse.event == "error"
         if named or values.get("error") or values.get("type") == "error":
-            error = self._error_of(refusal_of(values, self._headers, form=self._form))
+            error = self._error_of(refusal_of(values, self._headers, self._status_of(sse), self._form))
             error.progress = Progress.HEADERS_ONLY
             raise error
+
+    def _status_of(self, sse: SseEvent | None) -> int | None:
+        """The status that an error in an event would have had, where the event tells."""
+        if sse is None or self._form.event_status is None:
+            return None
+        told = self._form.event_status.search(sse.raw)
+        return int(told[1]) if told and told[1] >= b"400" else None
 
     def _protocol_error(self, what: str, data: bytes = b"") -> UpstreamProtocolError:
         detail = repr(data[:500]) if data else ""

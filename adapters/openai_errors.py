@@ -108,6 +108,8 @@ class ErrorForm:
     """Of the body or of its error, where no header tells."""
     retry_after_member: str = ""
     """Of the error: seconds to wait, where no header tells."""
+    event_status: re.Pattern[bytes] | None = None
+    """What tells, in the bytes of an event with an error, the status that it would have had: its first group."""
 
 
 OPENAI_FORM = ErrorForm()
