@@ -28,7 +28,7 @@ MULTIMODAL = "/services/aigc/multimodal-generation/generation"
 DASHSCOPE_FORM = ErrorForm(
     unwrap=unwrapped(("code",)),
     request_id_members=("request_id",),
-    event_status=re.compile(rb"^:HTTP_STATUS/([0-9]{3})", re.MULTILINE),
+    event_status=re.compile(rb"^(?::HTTP_STATUS/|status: ?)([0-9]{3})", re.MULTILINE),
 )
 _PLACES = {
     "cn": "https://dashscope.aliyuncs.com/api/v1",

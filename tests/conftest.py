@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
-from tests.fakes import FakeArk, FakeCoze, FakeMessages, FakeMiniMax, FakeOpenAI, ScriptedUpstream
+from tests.fakes import (
+    FakeArk,
+    FakeCoze,
+    FakeDashScope,
+    FakeMessages,
+    FakeMiniMax,
+    FakeOpenAI,
+    ScriptedUpstream,
+)
 from tests.fakes.scripted import Step
 
 _ROOMS = {"proxy", "plugins", "adapters", "e2e"}
@@ -34,6 +42,13 @@ async def fake_openai() -> AsyncIterator[FakeOpenAI]:
 async def fake_coze() -> AsyncIterator[FakeCoze]:
     """A started fake Coze on the test's own event loop."""
     async with FakeCoze() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def fake_dashscope() -> AsyncIterator[FakeDashScope]:
+    """A started fake DashScope on the test's own event loop."""
+    async with FakeDashScope() as fake:
         yield fake
 
 

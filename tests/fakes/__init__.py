@@ -12,6 +12,7 @@ from tests.fakes.answers import Answer, ToolCall, pieces
 from tests.fakes.ark import FakeArk
 from tests.fakes.ark_models import Model
 from tests.fakes.coze import FakeCoze
+from tests.fakes.dashscope import FakeDashScope
 from tests.fakes.faults import Pacer
 from tests.fakes.messages import FakeMessages
 from tests.fakes.minimax import FakeMiniMax
@@ -29,6 +30,7 @@ __all__ = [
     "Bill",
     "FakeArk",
     "FakeCoze",
+    "FakeDashScope",
     "FakeMessages",
     "FakeMiniMax",
     "FakeOpenAI",
