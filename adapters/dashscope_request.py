@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.chat_fields import asked_function, asked_schema, asked_tier, note_others, refuse_left_out, unsupported
+from adapters.chat_fields import asked_function, asked_schema, asked_tier, refuse_left_out, unsupported
 from adapters.dashscope_messages import media_of, native_messages
 from adapters.dashscope_options import DashScopeOptions
-from adapters.json_members import object_of
 from adapters.openai_request import refuse_unpriced
 from adapters.profile import Thinking, Within
 from adapters.profile_request import moved_within
@@ -58,7 +57,7 @@ _READ = frozenset(
 )
 _WITHIN = (Within(field="temperature", low=0, high=1.99), Within(field="top_p", low=1e-6, high=0.999999))
 _FREE_TIERS = ("auto", "default")
-_SWITCHES = ("thinking", "enable_thinking", "reasoning_effort")
+_SWITCHES = ("thinking", "enable_thinking", "reasoning_effort", "thinking_budget")
 _BY_FLAG = Thinking(style="flag")
 
 _STREAM_ONLY = re.compile(r"^(qwq|qvq)|omni|^qwen3-[0-9]|-thinking")
@@ -152,12 +151,10 @@ def _thinking(asked: Mapping[str, Any], target: Target, options: DashScopeOption
     is held for the request is their sum.
     """
     wanted = {name: asked[name] for name in _SWITCHES if name in asked}
-    kind = object_of(wanted.get("thinking"))
-    note_others(kind, ("type", "budget_tokens"), "thinking", left_out)
     left_out += write_thinking(wanted, _BY_FLAG)
-    cap = target.output_cap
+    budget = wanted.pop("thinking_budget", None)
     budget_name = "thinking_budget" if "thinking_budget" in asked else "thinking.budget_tokens"
-    budget = asked.get("thinking_budget", kind.get("budget_tokens"))
+    cap = target.output_cap
     if not wanted.get("enable_thinking", _THINKS.search(target.upstream_model) is not None):
         left_out += [budget_name] if budget else []
         return {**wanted, "max_tokens": cap}

@@ -10,15 +10,7 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
-from tests.fakes import (
-    FakeArk,
-    FakeCoze,
-    FakeDashScope,
-    FakeMessages,
-    FakeMiniMax,
-    FakeOpenAI,
-    ScriptedUpstream,
-)
+from tests.fakes import FakeArk, FakeCoze, FakeOpenAI, ScriptedUpstream
 from tests.fakes.scripted import Step
 
 _ROOMS = {"proxy", "plugins", "adapters", "e2e"}
@@ -42,27 +34,6 @@ async def fake_openai() -> AsyncIterator[FakeOpenAI]:
 async def fake_coze() -> AsyncIterator[FakeCoze]:
     """A started fake Coze on the test's own event loop."""
     async with FakeCoze() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def fake_dashscope() -> AsyncIterator[FakeDashScope]:
-    """A started fake DashScope on the test's own event loop."""
-    async with FakeDashScope() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def fake_messages() -> AsyncIterator[FakeMessages]:
-    """A started fake of a vendor with Anthropic's shape on the test's own event loop."""
-    async with FakeMessages() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def fake_minimax() -> AsyncIterator[FakeMiniMax]:
-    """A started fake MiniMax on the test's own event loop."""
-    async with FakeMiniMax() as fake:
         yield fake
 
 
