@@ -1,10 +1,6 @@
-"""Anthropic's Messages, which many vendors have beside OpenAI's dialect: `base_url` says whose.
+"""Anthropic's Messages, which many vendors have beside OpenAI's dialect: `base_url` says whose (docs/providers.md).
 
-    DeepSeek  https://api.deepseek.com/anthropic            Kimi     https://api.moonshot.cn/anthropic
-    GLM       https://open.bigmodel.cn/api/anthropic        LongCat  https://api.longcat.chat/anthropic
-    Qwen      https://dashscope.aliyuncs.com/apps/anthropic StepFun  https://api.stepfun.com
-
-What is sent is what Anthropic's first version had. MiniMax has its own adapter, minimax_messages.
+What is sent is what Anthropic's first version had. MiniMax has an adapter of its own, minimax_messages.
 """
 
 from __future__ import annotations
