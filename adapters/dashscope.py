@@ -20,7 +20,7 @@ from adapters.one_post import OnePost
 from adapters.openai_errors import ErrorForm, Refusal, overlong, rejected
 from adapters.profile_codes import QWEN
 from adapters.profile_errors import error_of, unwrapped
-from proxy import ChatEvent, ChatRequest, Exchange, Remedy, Send, Step, Target, UpstreamError, dumps
+from proxy import ChatEvent, ChatRequest, Exchange, Remedy, Send, Step, Target, UpstreamError, Usage, dumps
 
 TEXT = "/services/aigc/text-generation/generation"
 MULTIMODAL = "/services/aigc/multimodal-generation/generation"
@@ -100,6 +100,14 @@ class DashScopeExchange(Exchange):
         self._learn = learn
         self._said = False
         self._elsewhere = False
+
+    @property
+    def reported(self) -> Usage | None:
+        return self._post.reported
+
+    @property
+    def anomalies(self) -> Sequence[str]:
+        return self._post.anomalies
 
     def next(self) -> Step:
         if self._elsewhere and not self._said:

@@ -10,11 +10,10 @@ in every event, cumulative. There is no last event of its own, so that the body'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from adapters.json_members import object_of
-from adapters.openai_answer import add_parts, choices_of, read_usage
+from adapters.openai_answer import MOST_TOKENS, add_parts, choices_of, read_usage
 from adapters.sse import SseEvent
 from proxy import (
     ChatEvent,
@@ -36,7 +35,10 @@ class GenerationReader:
         self.repeated = None
         self._started = False
         self._finished = False
-        self._usage: Usage | None = None
+        self._counted: Mapping[str, Any] | None = None
+        self._total = 0
+        self._unusable = False
+        self._fell = False
 
     def comment(self, sse: SseEvent) -> Sequence[ChatEvent]:
         return ()
@@ -75,14 +77,31 @@ class GenerationReader:
         self._finished = choice["finish_reason"] is not None
         return parts
 
+    @property
+    def reported(self) -> Usage | None:
+        return None if self._counted is None else _usage_of(self._counted)
+
+    @property
+    def anomalies(self) -> Sequence[str]:
+        found = ("unusable",) if self._unusable and self._counted is None else ()
+        return (*found, "falling") if self._fell else found
+
     def _keep_usage(self, values: Mapping[str, Any]) -> None:
         """Keep the last count. Counts are cumulative: one that falls is a fault; the higher one stands."""
-        usage = _usage_of(object_of(values.get("usage")))
-        if usage is not None and (self._usage is None or _total(usage) >= _total(self._usage)):
-            self._usage = usage
+        block = values.get("usage")
+        if block is None:
+            return
+        total = _total_of(block)
+        if total is None:
+            self._unusable = True
+        elif total >= self._total:
+            self._counted, self._total = block, total
+        else:
+            self._fell = True
 
     def _usage_events(self) -> Sequence[ChatEvent]:
-        return () if self._usage is None else [self._usage]
+        usage = self.reported
+        return () if usage is None else [usage]
 
 
 def _in_openais_words(choice: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,23 +125,26 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _usage_of(block: Mapping[str, Any]) -> Usage | None:
-    """The usage in OpenAI's words, None where the provider doesn't say enough.
+    """The usage in OpenAI's words.
 
     Args: block: {"input_tokens": int, "output_tokens": int, "prompt_tokens_details"?: {"cached_tokens": int, …},
     "input_tokens_details"?: {…}, "output_tokens_details"?: {"reasoning_tokens": int}}.
     """
     counted = {
-        "prompt_tokens": block.get("input_tokens"),
-        "completion_tokens": block.get("output_tokens"),
+        "prompt_tokens": block["input_tokens"],
+        "completion_tokens": block["output_tokens"],
+        "total_tokens": block["input_tokens"] + block["output_tokens"],
         "prompt_tokens_details": {
             **object_of(block.get("input_tokens_details")),
             **object_of(block.get("prompt_tokens_details")),
         },
         "completion_tokens_details": object_of(block.get("output_tokens_details")),
     }
-    usage = read_usage(counted)
-    return usage and replace(usage, reported={**counted, "total_tokens": _total(usage)})
+    return read_usage(counted)
 
 
-def _total(usage: Usage) -> int:
-    return usage.input_tokens + usage.output_tokens
+def _total_of(block: Any) -> int | None:
+    """None where a count is missing, negative, absurd or no integer."""
+    counts: list[Any] = [object_of(block).get(name) for name in ("input_tokens", "output_tokens")]
+    usable = all(type(count) is int and 0 <= count <= MOST_TOKENS for count in counts)
+    return sum(counts) if usable else None
