@@ -98,7 +98,8 @@ class Budget:
         chat, principal, targets = ctx.chat, ctx.principal, ctx.candidates
         assert chat is not None and principal is not None
         refuse_unpriced(chat, targets)
-        most = cost_bound(chat, targets)
+        times = 1 + ctx.unsure
+        most = cost_bound(chat, targets) * times
         if not most:
             return None
         windows = await self._windows(ctx, principal)
@@ -108,7 +109,7 @@ class Budget:
             ctx.request_id,
             most,
             windows,
-            floor_nanousd=smallest_cost_bound(chat, targets) if config.when_short == "clamp" else None,
+            floor_nanousd=smallest_cost_bound(chat, targets) * times if config.when_short == "clamp" else None,
             subject=Subject(
                 key=principal.id,
                 wallet=principal.wallet,
@@ -120,7 +121,7 @@ class Budget:
         )
         if reservation.amount_nanousd >= most:
             return Held(reservation, ctx)
-        return Held(reservation, ctx, affordable_cap(chat, targets, reservation.amount_nanousd))
+        return Held(reservation, ctx, affordable_cap(chat, targets, reservation.amount_nanousd // times))
 
     async def _windows(self, ctx: RequestContext, principal: Principal) -> list[Window]:
         """Every window with a limit that the request falls into, the widest first."""

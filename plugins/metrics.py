@@ -128,7 +128,7 @@ class Totals:
         self._cost = Counts("paifang_cost_usd", "USD debited.", "model", "family", "route")
         self._attempts = Counts("paifang_route_attempts", "Attempts at a route.", "route", "outcome")
         self._fallbacks = Counts(
-            "paifang_fallbacks", "Attempts that followed a failed one.", "model", "from", "to", "reason"
+            "paifang_fallbacks", "Attempts that followed a failed one, at another route.", "model", "from", "to", "reason"
         )
         self._denied = Counts("paifang_denied", "Requests refused, by stage.", "stage", "code")
         self._plugins = Spread("paifang_plugin_seconds", "Time in a plugin's hook.", OVERHEAD_S, "plugin", "hook")
@@ -162,7 +162,8 @@ class Totals:
             if attempt.first_token_s is not None:
                 self._first_token.add(attempt.first_token_s, model, label)
         for failed, next_one in pairwise(outcome.attempts):
-            self._fallbacks.add(1, model, failed.target.label, next_one.target.label, failed.outcome)
+            if next_one.target.label != failed.target.label:
+                self._fallbacks.add(1, model, failed.target.label, next_one.target.label, failed.outcome)
 
     def expect_anomalies(self, routes: Iterable[str]) -> None:
         for route in routes:

@@ -1,34 +1,54 @@
 """route: lower priority first, weights share one priority, the rest is fallback.
 
-The order is a pure function of the candidates and of `ctx.turn`, the number of requests before this one: over as many turns
-as the weights of a priority add up to, each route comes first exactly as often as its weight says, spread out evenly.
+The order is a pure function of the candidates, which are the routes that can be asked now, and of `ctx.turn`, the number of
+requests before this one: over as many turns as the weights of a priority add up to, each route comes first exactly as often as
+its weight says, spread out evenly. Where the model is `sticky`, what a request names as its prompt_cache_key, or else its user,
+decides instead of the turn: each stays on its route while that can be asked, and only then moves (rendezvous hashing).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from hashlib import blake2b
 from itertools import groupby
-from math import gcd
+from math import gcd, log
 
 from proxy import RequestContext, Target, hookimpl
 
 
 @hookimpl
 def route(ctx: RequestContext, candidates: Sequence[Target]) -> Sequence[Target]:
-    return plan(candidates, ctx.turn)
+    return plan(candidates, ctx.turn, _prefix(ctx))
 
 
-def plan(candidates: Sequence[Target], turn: int) -> list[Target]:
-    """Every candidate in the order to try: the model asked for, then its fallbacks in their order."""
+def plan(candidates: Sequence[Target], turn: int, prefix: str | None = None) -> list[Target]:
+    """Every candidate in the order to try: the model asked for, then its fallbacks in their order.
+
+    prefix: what requests that share a cached prompt have in common; None: nothing.
+    """
     if len(candidates) == 1:
         return list(candidates)
     ordered: list[Target] = []
     for _, pool in groupby(candidates, key=lambda target: target.model):
         tiers = groupby(sorted(pool, key=lambda target: target.priority), key=lambda target: target.priority)
         for _, tier in tiers:
-            ordered += _share(list(tier), turn)
+            ordered += _share(list(tier), turn) if prefix is None else sorted(tier, key=partial(_distance, prefix))
     return ordered
+
+
+def _prefix(ctx: RequestContext) -> str | None:
+    """Of one key's requests those with the same prompt_cache_key or, without one, of the same user."""
+    if ctx.model is None or not ctx.model.sticky or ctx.chat is None:
+        return None
+    named = ctx.chat.body.get("prompt_cache_key") or ctx.chat.body.get("user")
+    return f"{ctx.principal.id if ctx.principal else ''}\n{named}" if isinstance(named, str) else None
+
+
+def _distance(prefix: str, target: Target) -> float:
+    """How far a route is from a prefix: the nearest is asked, and is so for as many prefixes as its weight says."""
+    digest = blake2b(f"{target.label}\n{prefix}".encode(errors="replace"), digest_size=8).digest()
+    return -log((int.from_bytes(digest) + 1) / 2**64) / target.weight
 
 
 def _share(tier: list[Target], turn: int) -> list[Target]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 from typing import get_args
 
 import structlog
 
-from proxy import exposure, planning, settlement
+from proxy import exposure, planning, retry, settlement
 from proxy.adapter import Done, Emit, Exchange, Send, Wait, open_exchange
 from proxy.app import App
 from proxy.bound import cost_bound
@@ -18,13 +19,14 @@ from proxy.errors import (
     GatewayError,
     PluginFault,
     Progress,
-    Remedy,
     StreamTruncated,
+    UpstreamBusy,
     UpstreamError,
     UpstreamTimeout,
 )
 from proxy.estimate import Tally
 from proxy.redaction import redact_error
+from proxy.retry import Jitter, RetryBudget
 from proxy.story import Story
 from proxy.streaming import ClientGone, Reply
 from proxy.tail import Tail
@@ -43,33 +45,85 @@ log = structlog.get_logger("paifang")
 class Attempts:
     """Tries the routes of a request. Refusals and faults are raised, to be told by the pipeline."""
 
-    def __init__(self, app: App, transport: Transport, tail: Tail) -> None:
+    def __init__(self, app: App, transport: Transport, tail: Tail, jitter: Jitter = random.random) -> None:
         self._app = app
         self._transport = transport
         self._tail = tail
+        self._jitter = jitter
+        self._budgets: dict[str, RetryBudget] = {}
 
     async def try_routes(self, story: Story, targets: Sequence[Target], reply_to: ReplyTo) -> None:
         """One route after another until one answers. Once the client has a byte there is no second route."""
-        deadline_s = asyncio.get_running_loop().time() + targets[0].timeouts.total_s
-        allowed = targets[: story.ctx.snapshot.config.defaults.retry.attempts]
-        for number, target in enumerate(allowed, 1):
+        ctx = story.ctx
+        assert ctx.model is not None
+        budget = self._budgets.get(ctx.model.name)
+        if budget is None:
+            budget = self._budgets[ctx.model.name] = RetryBudget()
+        budget.active += 1
+        try:
+            await self._try_routes(story, list(targets), reply_to, budget)
+        finally:
+            budget.active -= 1
+
+    async def _try_routes(self, story: Story, untried: list[Target], reply_to: ReplyTo, budget: RetryBudget) -> None:
+        loop, monotonic_ns = asyncio.get_running_loop(), self._app.clock.monotonic_ns
+        deadline_s = loop.time() + untried[0].timeouts.total_s
+        ctx, asked = story.ctx, story.asked
+        assert asked is not None
+        most = ctx.snapshot.config.defaults.retry.attempts
+        target = retry.first(untried, asked, monotonic_ns())
+        if target is None:
+            raise planning.refusal(ctx, monotonic_ns())
+        slot: RetryBudget | None = None
+        while True:
+            again = target not in untried
+            if not again:
+                untried.remove(target)
+            story.flight = target.health.begin(monotonic_ns(), asked, slot, again=again)
             try:
-                return await self._attempt(story, _as_held(story.ctx, target), deadline_s)
+                return await self._attempt(story, _as_held(ctx, target), deadline_s)
             except UpstreamError as error:
                 log.warning(
                     "attempt failed",
-                    request_id=story.ctx.request_id,
+                    request_id=ctx.request_id,
                     route=target.label,
                     code=error.code,
                     upstream=error.upstream,
                     detail=error.detail,
                 )
-                too_late = story.reply.response is not None or story.reply.deaf
-                if too_late or number == len(allowed) or not _another_may_answer(error):
+                if isinstance(error, UpstreamBusy):
+                    error.retry_after_s = planning.shortest_wait_s(ctx, monotonic_ns())
+                if story.reply.response is not None or story.reply.deaf or story.tries >= most:
+                    raise
+                next_one = retry.following(error, target, untried, asked, monotonic_ns(), story.tries, self._jitter)
+                if next_one is None:
+                    raise
+                target, pause_s = next_one
+                if loop.time() + pause_s >= deadline_s:
                     raise
                 exposure.expose_failed(story, error)
+                if not await self._holds_for_both(story, error):
+                    raise
+                if pause_s:
+                    await story.waiting(asyncio.sleep(pause_s))
+                if target.health.wait_ns(monotonic_ns(), asked) or not budget.take():
+                    raise
+                slot = budget
                 # What this route said must not get into the next one's answer.
                 story.reply = reply_to(story.asked)
+
+    async def _holds_for_both(self, story: Story, error: UpstreamError) -> bool:
+        """Before what may have been served is sent again: hold what both may cost. Returns False if that can't be held."""
+        if error.progress is not Progress.AMBIGUOUS:
+            return True
+        advance(story.ctx, unsure=story.ctx.unsure + 1)
+        try:
+            await settlement.void(story, self._app.ledger)
+            await settlement.reserve(story, self._app.keys, self._app.ledger)
+        except GatewayError as refusal:
+            log.warning("attempt not repeated", request_id=story.ctx.request_id, code=refusal.code)
+            return False
+        return True
 
     async def _attempt(self, story: Story, target: Target, deadline_s: float) -> None:
         started_ns = self._app.clock.monotonic_ns()
@@ -79,11 +133,14 @@ class Attempts:
         story.usage, story.tally, story.first_token_ns = None, Tally(), None
         story.exchange, story.works, story.taken, story.upstream_status, story.anomalies = None, False, False, None, ()
         outcome = "ok"
+        failure: UpstreamError | None = None
         try:
             await self._converse(story, await self._open(story), deadline_s)
         except GatewayError as error:
             outcome = error.code
             redact_error(error, story.ctx.snapshot, self._transport.secrets())
+            if isinstance(error, UpstreamError) and not _too_slow_a_client(error, story, deadline_s):
+                failure = error
             raise
         except (ClientGone, asyncio.CancelledError):
             outcome = "client_gone" if story.end == "complete" else story.end
@@ -95,12 +152,15 @@ class Attempts:
             log.error("adapter failed", adapter=target.adapter, request_id=story.ctx.request_id, exc_info=error)
             raise fault from error
         finally:
-            first_token_ns = story.first_token_ns
+            ended_ns, first_token_ns = self._app.clock.monotonic_ns(), story.first_token_ns
+            if story.flight is not None:
+                story.flight.end(ended_ns, story.evidence(), failure, ok=outcome == "ok")
+                story.flight = None
             story.attempts.append(
                 Attempt(
                     target=target,
                     outcome=outcome,
-                    latency_s=(self._app.clock.monotonic_ns() - started_ns) / 1e9,
+                    latency_s=(ended_ns - started_ns) / 1e9,
                     first_token_s=None if first_token_ns is None else (first_token_ns - started_ns) / 1e9,
                 )
             )
@@ -197,12 +257,10 @@ def _may_cost_more(story: Story, changed: ChatRequest) -> bool:
     return cost_bound(changed, candidates) > cost_bound(held, candidates)
 
 
-def _another_may_answer(error: UpstreamError) -> bool:
-    return error.remedy is not Remedy.NEVER and error.progress in (
-        Progress.NEVER_SENT,
-        Progress.REFUSED,
-        Progress.HEADERS_ONLY,
-    )
+def _too_slow_a_client(error: UpstreamError, story: Story, deadline_s: float) -> bool:
+    """Whether the time ran out on an answer that was coming: the client may have read it slowly."""
+    late = isinstance(error, UpstreamTimeout) and asyncio.get_running_loop().time() >= deadline_s
+    return late and story.first_token_ns is not None
 
 
 async def _transform_events(ctx: RequestContext, events: Sequence[ChatEvent]) -> list[ChatEvent]:

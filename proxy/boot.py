@@ -12,6 +12,7 @@ from proxy.config import Config
 from proxy.configfile import Source, read_source
 from proxy.configfile import load as load_config
 from proxy.faults import log_fault
+from proxy.health import Health
 from proxy.registry import Registry
 from proxy.snapshot import Snapshot, compile_snapshot
 
@@ -43,9 +44,11 @@ def load(file: Path, environ: Mapping[str, str], earlier: Registry | None = None
     return Loaded(file, source, config, registry, {name: _section(registry, name, given.get(name)) for name in registry.names})
 
 
-def compile_loaded(loaded: Loaded, report: Report = log_fault) -> Snapshot:
-    """The configuration as requests use it. report: told of every fault of a plugin."""
-    return compile_snapshot(loaded.config, loaded.registry.adapters, Chain(loaded.registry.manager, loaded.sections, report))
+def compile_loaded(loaded: Loaded, report: Report = log_fault, health: Health | None = None) -> Snapshot:
+    """The configuration as requests use it. report: told of every fault of a plugin. health: what is known of routes from
+    before; None: nothing."""
+    chain = Chain(loaded.registry.manager, loaded.sections, report)
+    return compile_snapshot(loaded.config, loaded.registry.adapters, chain, health)
 
 
 def _section(registry: Registry, name: str, given: Any) -> Any:

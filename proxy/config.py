@@ -10,7 +10,7 @@ import datetime as dt
 import re
 import zoneinfo
 from collections.abc import Collection, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import (
     BaseModel,
@@ -170,7 +170,10 @@ class RouteConfig(Section):
     weight: Weight = Field(1, description="Share among the routes of one priority.")
     enabled: Flag | None = Field(None, description="false: never; true: a simulator serves beside real routes, too.")
     cost: PriceConfig | None = Field(None, description="What the provider takes from you.")
-    limits: LimitsConfig | None = Field(None, description="How much it may carry; for plugins, as none built in sees to it.")
+    limits: LimitsConfig | None = Field(None, description="How much it may carry; at a limit the next route is asked.")
+    retry_ambiguous: Flag = Field(
+        False, description="true: what may have been served here, and lost, is sent again; it may be paid for twice."
+    )
     timeouts: PartialTimeouts | None = Field(None, description="Timeouts that differ from the provider's.")
 
 
@@ -190,6 +193,9 @@ class ModelConfig(Section):
     price: PriceConfig | None = Field(None, description="What the caller is debited.")
     free: Flag = Field(False, description="true instead of a price: the caller is debited nothing.")
     fallbacks: tuple[Text, ...] = Field((), description="Models that answer when no route of this one can.")
+    sticky: Literal["prompt_cache_key"] | None = Field(
+        None, description="Requests with one prompt_cache_key, or one user, stay on one route, as its provider caches them."
+    )
     routes: tuple[RouteConfig, ...] = Field(min_length=1, description="Where its requests can go.")
 
 

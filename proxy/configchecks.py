@@ -25,12 +25,10 @@ _HOOK_OF_DUTY = {
     "virtual_keys": "authenticate",
     "model_scope": "authorize",
     "rate_limit": "reserve",
-    "route_limits": "route",
     "budget": "reserve",
     "metering": "meter",
 }
-"""{built-in plugin: the hook by which a plugin of somebody else's may do its duty}. Nothing built in limits routes."""
-_NOT_YET = {"route_limits": "route limits are not enforced by this version: leave limits out"}
+"""{built-in plugin: the hook by which a plugin of somebody else's may do its duty}."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +263,6 @@ class _Checks:
             self._enforced("budget", key["wallet"])
             self._enforced("budget", key["budget"])
             self._enforced("rate_limit", key["rate_limit"])
-        for model in self._models.values():
-            for route in model["routes"].entries():
-                self._enforced("route_limits", route["limits"])
         if root["redis"]["url"].text:
             self._complain(root["redis"]["url"], "replicas don't share rate limits in this version: leave url out")
         if self._plugins is not None and "budget" in self._plugins:
@@ -277,9 +272,7 @@ class _Checks:
     def _enforced(self, duty: str, node: _Node, *, always: bool = False) -> None:
         if not (node.says_something or always) or self._is_enforced(duty):
             return
-        if duty in _NOT_YET:
-            message = _NOT_YET[duty]
-        elif duty in self._sections.plugin_names():
+        if duty in self._sections.plugin_names():
             message = f'no plugin of the chain enforces this: add "- {duty}" to plugins'
         else:
             message = f"no plugin of this installation enforces this ({duty} would): remove it"

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from proxy.chat import ChatRequest, Usage
+from proxy.health import RouteHealth
 
 if TYPE_CHECKING:
     from multidict import CIMultiDict, CIMultiDictProxy
@@ -112,6 +113,10 @@ class Target:
     timeouts: Timeouts = Timeouts()
     on_disconnect: Literal["cancel", "drain", "finish"] = "cancel"
     limits: RateLimit = RateLimit()
+    retry_ambiguous: bool = False
+    """What may have been served here, and lost, may be sent again."""
+    health: RouteHealth = field(default_factory=RouteHealth, repr=False)
+    """How the route fares now, for `route` to ask: one for all copies of a target."""
 
 
 class Hold(Protocol):
@@ -229,6 +234,8 @@ class RequestContext:
     """The route being tried."""
     turn: int = 0
     """How many requests for this model came before: routes share by it."""
+    unsure: int = 0
+    """Earlier attempts at this request that may have been served: it may cost that often more what it may cost."""
     timeline: Timeline = field(default_factory=Timeline)
     state: dict[str, Any] = field(default_factory=dict)
     """Scratch space for plugins, by plugin name."""

@@ -6,7 +6,7 @@ hold of a moment could refuse somebody's real request.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,7 +86,9 @@ class Explainer:
             most = nano_to_usd(cost_bound(chat, ctx.candidates))
             _step(answer, ctx, stage, "reserve", f"may cost up to {most} USD; nothing is held now")
             stage = "routing"
-            targets = await planning.order(ctx)
+            now_ns = self._app.clock.monotonic_ns()
+            answer.resting += _unasked(ctx, now_ns)
+            targets = await planning.order(ctx, now_ns)
             answer.routes = [_route(target) for target in targets]
             _step(answer, ctx, stage, "route", f"{targets[0].route} first, turn {ctx.turn}")
             stage = "adapter"
@@ -164,6 +166,15 @@ def _route(target: Target) -> dict[str, Any]:
         "price": price_line(target.price),
         "output_cap": target.output_cap,
     }
+
+
+def _unasked(ctx: RequestContext, now_ns: int) -> Iterator[dict[str, Any]]:
+    """Routes that the request may take but would not be sent to now."""
+    for target in ctx.candidates:
+        if wait_ns := target.health.wait_ns(now_ns, ctx.chat):
+            state, reason, _ = target.health.standing(now_ns)
+            told = f"{state} for another {wait_ns / 1e9:.1f} s{reason and f': {reason}'}"
+            yield {"model": target.model, "route": target.route, "reason": told}
 
 
 def _resting(snapshot: Snapshot, entry: ModelEntry) -> list[dict[str, Any]]:

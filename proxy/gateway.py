@@ -23,6 +23,7 @@ from proxy.endpoints.http import PublicEndpoints
 from proxy.errors import ConfigError, Problem
 from proxy.faults import Faults
 from proxy.fleet import Alone, Fleet
+from proxy.health import Health
 from proxy.leaving import GRACE_S, leave
 from proxy.lifecycle import Leaving, Lifecycle
 from proxy.listening import bind, close
@@ -75,7 +76,8 @@ class Gateway:
         self.registry = loaded.registry
         self._loaded = loaded
         faults = Faults()
-        self.snapshot = compile_loaded(loaded, faults.report)
+        self._health = Health(clock)
+        self.snapshot = compile_loaded(loaded, faults.report, self._health)
         self.app = App(
             clock=clock,
             ledger=store.ledger,
@@ -225,7 +227,7 @@ class Gateway:
             try:
                 loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry, source)
                 _refuse_restart(before, loaded)
-                snapshot = compile_loaded(loaded, self.app.faults.report)
+                snapshot = compile_loaded(loaded, self.app.faults.report, self._health)
                 handlers = handlers_of(loaded)
                 await self._lifecycle.start(loaded)
             except Exception as error:

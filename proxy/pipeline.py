@@ -143,7 +143,7 @@ class Pipeline:
         story.enter("budget")
         await settlement.reserve(story, self._app.keys, self._app.ledger)
         story.enter("routing")
-        targets = await planning.order(story.ctx)
+        targets = await planning.order(story.ctx, self._app.clock.monotonic_ns())
         story.enter("adapter")
         await self._attempts.try_routes(story, targets, reply_to)
         story.enter("metering")

@@ -11,7 +11,7 @@ from proxy.chat import ChatRequest, Task
 from proxy.context import RequestContext, Target, advance
 from proxy.endpoints import tasks
 from proxy.endpoints.chat import check_cap
-from proxy.errors import BadRequest, Forbidden, NoRoute
+from proxy.errors import BadRequest, Forbidden, GatewayError, NoRoute, UpstreamBusy, UpstreamRejectedUs
 from proxy.jsontext import dumps
 from proxy.snapshot import ModelEntry
 
@@ -36,9 +36,14 @@ async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry, turn:
     advance(ctx, candidates=tuple(candidates))
 
 
-async def order(ctx: RequestContext) -> Sequence[Target]:
-    """The candidates in the order to try them, at least one. Raises: NoRoute, PluginFault."""
-    candidates = ctx.candidates
+async def order(ctx: RequestContext, now_ns: int) -> Sequence[Target]:
+    """The candidates that may be asked now in the order to try them, at least one.
+
+    Raises: UpstreamBusy, UpstreamRejectedUs, NoRoute: there is none; PluginFault.
+    """
+    candidates = ready(ctx, now_ns)
+    if not candidates:
+        raise refusal(ctx, now_ns)
 
     def lacks(answer: Sequence[Any]) -> str:
         return "" if all(target in candidates for target in answer) else "a selection of the candidates"
@@ -51,6 +56,33 @@ async def order(ctx: RequestContext) -> Sequence[Target]:
     if not targets:
         raise NoRoute("No route of this model can serve now.")
     return targets
+
+
+def ready(ctx: RequestContext, now_ns: int) -> tuple[Target, ...]:
+    """The candidates that may be asked now; the very same tuple while all may."""
+    for target in ctx.candidates:
+        if target.health.wait_ns(now_ns, ctx.chat):
+            return tuple(target for target in ctx.candidates if not target.health.wait_ns(now_ns, ctx.chat))
+    return ctx.candidates
+
+
+def refusal(ctx: RequestContext, now_ns: int) -> GatewayError:
+    """What a client is told where no candidate may be asked now."""
+    states = [target.health.standing(now_ns) for target in ctx.candidates]
+    wait_s = shortest_wait_s(ctx, now_ns)
+    if any(state in ("cooling", "full", "serving") for state, _, _ in states):
+        return UpstreamBusy("Every route of this model is busy now; try again later.", retry_after_s=wait_s)
+    if all(state == "refused" for state, _, _ in states):
+        return UpstreamRejectedUs(
+            "The providers of this model refuse the gateway's account; its operator finds the reason in `paifang routes`.",
+            code=states[0][1],
+        )
+    return NoRoute("Every route of this model has failed lately; try again later.", retry_after_s=wait_s)
+
+
+def shortest_wait_s(ctx: RequestContext, now_ns: int) -> float:
+    """Seconds until the first of the candidates may be asked."""
+    return min(target.health.wait_ns(now_ns, ctx.chat) for target in ctx.candidates) / 1e9
 
 
 async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:

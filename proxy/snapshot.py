@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
 from proxy.context import Limits, RateLimit, Target, Timeouts
 from proxy.credentials import AccessKey, access_key_of, missing_key
 from proxy.errors import ModelNotFound
+from proxy.health import Circuit, Health
 from proxy.money import FREE, Price, usd_to_nano
 from proxy.pricing import compile_price
 from proxy.secret import Secret
@@ -41,6 +42,8 @@ class Provider:
     """URL of the HTTP proxy it is reached through."""
     trust: Trust | None = None
     """Its TLS, where it differs from Python's own."""
+    health: Circuit = field(default_factory=lambda: Circuit("credential"), compare=False, repr=False)
+    """How its credential fares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,8 @@ class ModelEntry:
     price: Price
     context_tokens: int | None
     max_output_tokens: int
+    sticky: bool = False
+    """Requests with one prompt_cache_key stay on one route while it can serve."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +101,15 @@ class Snapshot:
         return tuple(target for pool in pools for target in pool)
 
 
-def compile_snapshot(config: Config, adapters: Mapping[str, Adapter], chain: Chain) -> Snapshot:
-    """Build everything a request looks up, once."""
-    providers = {name: _provider(name, section, config, adapters) for name, section in config.providers.items()}
+def compile_snapshot(
+    config: Config, adapters: Mapping[str, Adapter], chain: Chain, health: Health | None = None
+) -> Snapshot:
+    """Build everything a request looks up, once. health: what is known of routes from before; None: nothing."""
+    health = health or Health()
+    providers = {name: _provider(name, section, config, adapters, health) for name, section in config.providers.items()}
     names = Counter(_route_name(route) for model in config.models.values() for route in model.routes)
     models = {
-        name: _model(name, section, config, providers, names)
+        name: _model(name, section, config, providers, names, health)
         for name, section in config.models.items()
     }
     aliases = {alias: name for name, entry in models.items() for alias in (name, *entry.aliases)}
@@ -129,10 +137,13 @@ def compile_snapshot(config: Config, adapters: Mapping[str, Adapter], chain: Cha
     )
 
 
-def _provider(name: str, section: ProviderConfig, config: Config, adapters: Mapping[str, Adapter]) -> Provider:
+def _provider(
+    name: str, section: ProviderConfig, config: Config, adapters: Mapping[str, Adapter], health: Health
+) -> Provider:
     adapter = adapters[section.adapter]
     placed = adapter if isinstance(adapter, Placed) else None
     known_url = adapter.base_url if placed is None else placed.place(section.options)
+    base_url = section.base_url or known_url or ""
     # A credential that is written but empty is one that is missing; where none is written at all, it is a
     # provider that needs none, like a local server.
     written = section.model_fields_set & {"api_key", "access_key"}
@@ -141,13 +152,14 @@ def _provider(name: str, section: ProviderConfig, config: Config, adapters: Mapp
     return Provider(
         name=name,
         adapter=adapter,
-        base_url=section.base_url or known_url or "",
+        base_url=base_url,
         credential=section.api_key,
         active=keyless or bool(section.api_key) or access is not None,
         access=access,
         signer="" if placed is None else placed.signed_by(section.options),
         proxy=section.proxy,
         trust=section.tls.trust,
+        health=health.credential(name, (adapter.name, base_url, section.api_key, access, repr(section.options))),
     )
 
 
@@ -157,6 +169,7 @@ def _model(
     config: Config,
     providers: Mapping[str, Provider],
     names: Counter[str],
+    health: Health,
 ) -> ModelEntry:
     price = FREE if section.price is None else compile_price(section.price, config.exchange_rates)
     real = any(_enabled(route, providers) and not providers[route.provider].adapter.simulated for route in section.routes)
@@ -173,7 +186,7 @@ def _model(
             resting[route_name] = "simulated, and another route has a credential"
         else:
             label = _label(name, route_name, names)
-            pool.append(_target(name, section, route, label, price, config, provider, provider_section))
+            pool.append(_target(name, section, route, label, price, config, provider, provider_section, health))
     return ModelEntry(
         name=name,
         task=section.task,
@@ -185,6 +198,7 @@ def _model(
         price=price,
         context_tokens=section.context_tokens,
         max_output_tokens=section.max_output_tokens,
+        sticky=section.sticky is not None,
     )
 
 
@@ -197,8 +211,10 @@ def _target(
     config: Config,
     provider: Provider,
     provider_section: ProviderConfig,
+    health: Health,
 ) -> Target:
     overhead = provider_section.prompt_overhead_tokens
+    limits = rate_limit_of(route.limits)
     return Target(
         route=_route_name(route),
         label=label,
@@ -219,7 +235,9 @@ def _target(
         options=provider_section.options,
         timeouts=_timeouts(config, provider_section, route),
         on_disconnect=provider_section.on_disconnect or config.defaults.on_disconnect,
-        limits=rate_limit_of(route.limits),
+        limits=limits,
+        retry_ambiguous=route.retry_ambiguous,
+        health=health.route(label, (model, route.model), provider.health, None if limits == RateLimit() else limits),
     )
 
 

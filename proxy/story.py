@@ -16,6 +16,7 @@ from proxy.clock import Clock
 from proxy.context import Attempt, Charge, EndReason, Hold, Outcome, RequestContext, Target
 from proxy.errors import GatewayError
 from proxy.estimate import Tally
+from proxy.health import Flight
 from proxy.money import also_counted, nano_to_usd
 from proxy.storage.ledger import Exposure, Posting, UsageRow
 from proxy.streaming import Reply
@@ -55,6 +56,8 @@ class Story:
     attempts: list[Attempt] = field(default_factory=list)
     """Those that are over."""
     target: Target | None = None
+    flight: Flight | None = None
+    """The attempt that runs, as its route's health knows it."""
     exchange: Exchange | None = None
     """Of this attempt."""
     works: bool = False
@@ -110,6 +113,8 @@ class Story:
                 add(event)
         if self.first_token_ns is None and self.tally.output_tokens:
             self.first_token_ns = self.checked_ns = self.clock.monotonic_ns()
+            if self.flight is not None:
+                self.flight.answered()
 
     def due(self, every_ns: int) -> bool:
         """Whether a checkpoint is due; if so, the next is `every_ns` from now."""

@@ -180,11 +180,11 @@ PROVIDER: list[tuple[Callable[[Any], None], int, str, str]] = [
     (lambda fake: fake.fail_next(402, "x", "no"), 502, UPSTREAM, "upstream_quota_exhausted"),
     (lambda fake: fake.fail_next(404, "x", "no"), 502, UPSTREAM, "upstream_model_unavailable"),
     (lambda fake: fake.fail_next(429, "x", "no"), 429, "rate_limit_error", "upstream_rate_limited"),
-    (lambda fake: fake.fail_next(500, "x", "内部错误"), 502, UPSTREAM, "upstream_error"),
-    (lambda fake: fake.fail_next(503, "x", "no"), 502, UPSTREAM, "upstream_error"),
-    (lambda fake: fake.fail_next(200, "x", "an error under 200", kind="server_error"), 502, UPSTREAM, "upstream_error"),
+    (lambda fake: fake.fail_next(500, "x", "内部错误", times=3), 502, UPSTREAM, "upstream_error"),
+    (lambda fake: fake.fail_next(503, "x", "no", times=3), 502, UPSTREAM, "upstream_error"),
+    (lambda fake: fake.fail_next(200, "x", "under 200", kind="server_error", times=3), 502, UPSTREAM, "upstream_error"),
     (lambda fake: fake.html_next(), 502, UPSTREAM, "upstream_error"),
-    (lambda fake: fake.html_next(status=502), 502, UPSTREAM, "upstream_error"),
+    (lambda fake: fake.html_next(status=502, times=3), 502, UPSTREAM, "upstream_error"),
     (lambda fake: fake.redirect_next("http://127.0.0.1:1/"), 502, UPSTREAM, "upstream_error"),
     (lambda fake: fake.empty_next(status=200), 502, UPSTREAM, "upstream_error"),
     (lambda fake: fake.empty_next(status=404), 502, UPSTREAM, "upstream_model_unavailable"),
@@ -192,14 +192,22 @@ PROVIDER: list[tuple[Callable[[Any], None], int, str, str]] = [
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_providers(gateway: Served, fake_openai: FakeOpenAI, stream: bool) -> None:
-    for spoil, status, kind, code in PROVIDER:
-        spoil(fake_openai)
-        answered = await gateway.chat("relayed", stream=stream)
-        assert answered.error["message"].isascii()
-        assert (answered.status, answered.error["type"], answered.error["code"]) == (status, kind, code)
-        check(answered, status, kind, code, answered.error["param"])
-        assert answered.headers["x-paifang-route"] == "relay"
+@pytest.mark.parametrize(("spoil", "status", "kind", "code"), PROVIDER)
+async def test_providers(
+    gateway: Served,
+    fake_openai: FakeOpenAI,
+    spoil: Callable[[Any], None],
+    status: int,
+    kind: str,
+    code: str,
+    stream: bool,
+) -> None:
+    spoil(fake_openai)
+    answered = await gateway.chat("relayed", stream=stream)
+    assert answered.error["message"].isascii()
+    assert (answered.status, answered.error["type"], answered.error["code"]) == (status, kind, code)
+    check(answered, status, kind, code, answered.error["param"])
+    assert answered.headers["x-paifang-route"] == "relay"
     assert await gateway.metric("paifang_cost_usd_total") == 0
     assert await gateway.metric("paifang_ledger_unsettled") == 0
 

@@ -7,6 +7,7 @@ from multidict import CIMultiDict
 
 from proxy.adapter import NoOptions
 from proxy.context import RequestContext, Target
+from proxy.health import RouteHealth
 from proxy.money import FREE
 
 TARGET = Target(
@@ -26,7 +27,7 @@ TARGET = Target(
 
 
 def target(route: str, **changes: Any) -> Target:
-    return replace(TARGET, route=route, label=route, **changes)
+    return replace(TARGET, **{"route": route, "label": route, "health": RouteHealth(route), **changes})
 
 
 def context(**members: Any) -> RequestContext:

@@ -187,10 +187,6 @@ def test_a_limit_of_a_plugin_that_is_not_installed(tmp_path: Path) -> None:
 
 
 def test_limits_that_nothing_built_in_enforces(tmp_path: Path) -> None:
-    text = other("free: true", "[{provider: p, model: x, limits: {concurrent: 1}}]")
-    message = "models.o.routes[0].limits: route limits are not enforced by this version: leave limits out"
-    assert complaints(text, tmp_path) == complaints(f"{text}plugins: [{CHAIN}]\n", tmp_path) == [message]
-    assert complaints(f"{text}plugins: [./my_policy.py, {CHAIN}]\n", tmp_path) == []
     assert complaints(models("redis: {url: 'redis://cache:6379/0'}\n"), tmp_path) == [
         "redis.url: replicas don't share rate limits in this version: leave url out"
     ]

@@ -1,0 +1,286 @@
+"""How routes and credentials fare: what fails is left alone for a while, then one real request finds out.
+
+    serving ──▶ cooling    the provider asked to be left alone until a time; then it serves
+    serving ──▶ open       too many requests failed ┐
+    serving ──▶ refused    our credential, account  ├─ its time is over ─▶ probing ─ an answer ──▶ serving
+                           or model is not taken    ┘      ▲  one request   │
+                                                           └── twice as long ── a failure
+
+A route and the credential of its provider have a state each; a route is asked if both let it. States live in the process
+and survive a reload of gateway.yaml where neither the route nor its provider has changed. Times come in from outside, in
+nanoseconds of the monotonic clock.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
+
+import structlog
+
+from proxy.clock import Clock, SystemClock
+from proxy.errors import Remedy, UpstreamError, UpstreamRejectedUs
+from proxy.routelimits import RouteLimits, Taken
+
+if TYPE_CHECKING:
+    from proxy.chat import ChatRequest, Usage
+    from proxy.context import RateLimit
+
+SECOND_NS = 10**9
+FAILURES_IN_A_ROW = 5
+LEAST_COUNTED = 20
+"""Requests of which half must have failed, in RATE_NS to twice that."""
+RATE_NS = 30 * SECOND_NS
+OPEN_S, LONGEST_OPEN_S = 5, 120
+REFUSED_S, LONGEST_REFUSED_S = 60, 900
+COOL_S, LONGEST_COOL_S = 5, 120
+"""Where a provider says that it is busy but not for how long; and whatever it says."""
+TRIAL_WAIT_NS = SECOND_NS
+"""When to come again where one request is finding out."""
+STATES = ("serving", "cooling", "full", "open", "refused", "probing")
+
+log = structlog.get_logger("paifang")
+
+
+class Slot(Protocol):
+    """What an attempt occupies until its provider has answered."""
+
+    def free(self) -> None: ...
+
+
+class Circuit:
+    """Whether a route or a credential may be asked now and, if not, why and until when."""
+
+    __slots__ = ("__weakref__", "_clock", "_kind", "_rounds", "_state", "name", "reason", "trial", "until_ns")
+
+    def __init__(self, kind: str = "route", name: str = "", clock: Clock | None = None) -> None:
+        """kind: "route" or "credential", for the log. name: the route's label, or the provider."""
+        self.name = name
+        self.reason = ""
+        """Why it is not asked; "" while it is."""
+        self.until_ns = 0
+        """When it may be asked again; 0: all is well."""
+        self.trial = False
+        """One request is finding out."""
+        self._kind = kind
+        self._clock = clock or SystemClock()
+        self._state = "serving"
+        self._rounds = 0
+
+    def closed_for_ns(self, now_ns: int) -> int:
+        """How long it is not to be asked; 0 if it may be."""
+        if now_ns < self.until_ns:
+            return self.until_ns - now_ns
+        return TRIAL_WAIT_NS if self.trial else 0
+
+    def state(self, now_ns: int) -> str:
+        if self._state == "serving" or now_ns < self.until_ns:
+            return self._state
+        return "serving" if self._state == "cooling" else "probing"
+
+    def enter(self) -> bool:
+        """A request is about to be sent, which is allowed now. Returns whether it is the one that finds out."""
+        if not self.until_ns:
+            return False
+        if self._state == "cooling":
+            self._well()
+            return False
+        self.trial = True
+        return True
+
+    def cool(self, seconds: float, reason: str, now_ns: int) -> None:
+        """Leave it alone for so long, or for longer if it is left alone already."""
+        until_ns = now_ns + round(min(seconds, LONGEST_COOL_S) * SECOND_NS)
+        if until_ns <= max(now_ns, self.until_ns):
+            return
+        if self.state(now_ns) == "serving":
+            self._close("cooling", until_ns, reason, now_ns)
+        else:
+            self.until_ns = until_ns
+
+    def open(self, reason: str, now_ns: int) -> None:
+        self._back_off("open", OPEN_S, LONGEST_OPEN_S, reason, now_ns)
+
+    def refuse(self, reason: str, now_ns: int) -> None:
+        self._back_off("refused", REFUSED_S, LONGEST_REFUSED_S, reason, now_ns)
+
+    def recover(self) -> None:
+        """The request that was finding out was answered."""
+        self.trial, self._rounds = False, 0
+        self._well()
+
+    def _back_off(self, state: str, first_s: int, longest_s: int, reason: str, now_ns: int) -> None:
+        seconds = min(first_s << min(self._rounds, 16), longest_s)
+        self._rounds += 1
+        self.trial = False
+        self._close(state, now_ns + seconds * SECOND_NS, reason, now_ns)
+
+    def _close(self, state: str, until_ns: int, reason: str, now_ns: int) -> None:
+        self._state, self.until_ns, self.reason = state, until_ns, reason
+        tell = log.error if state == "refused" else log.warning
+        tell(f"{self._kind} {state}", **{self._kind: self.name}, reason=reason, next_try=self.next_try(now_ns))
+
+    def _well(self) -> None:
+        self._state, self.until_ns, self.reason = "serving", 0, ""
+        log.info(f"{self._kind} serves again", **{self._kind: self.name})
+
+    def next_try(self, now_ns: int) -> str | None:
+        """When it may be asked again, as 2026-11-20T08:00:00.250Z; None: now."""
+        wait_ns = self.until_ns - now_ns
+        if wait_ns <= 0:
+            return None
+        moment = dt.datetime.fromtimestamp((self._clock.now_ns() + wait_ns) / SECOND_NS, dt.UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class RouteHealth(Circuit):
+    """A route's own state, its provider's credential and its limits: whether it can be asked."""
+
+    __slots__ = ("_counted", "_counted_before", "_failed", "_failed_before", "_since_ns", "credential", "in_a_row", "limits")
+
+    def __init__(
+        self,
+        name: str = "",
+        credential: Circuit | None = None,
+        limits: RouteLimits | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__("route", name, clock)
+        self.credential = credential or Circuit("credential", "", clock)
+        self.limits = limits
+        self.in_a_row = 0
+        """Requests that failed since the last one that did not."""
+        self._since_ns = 0
+        self._counted = self._failed = self._counted_before = self._failed_before = 0
+
+    def wait_ns(self, now_ns: int, chat: ChatRequest | None = None) -> int:
+        """How long until this request may be sent; 0: now. chat: None: any, whatever its size."""
+        if not self.until_ns and not self.credential.until_ns and self.limits is None:
+            return 0
+        full_ns = 0 if self.limits is None else self.limits.full_for_ns(now_ns, chat)
+        return max(self.closed_for_ns(now_ns), self.credential.closed_for_ns(now_ns), full_ns)
+
+    def standing(self, now_ns: int) -> tuple[str, str, str | None]:
+        """(state, reason, time of the next try), for people and metrics."""
+        for circuit in (self.credential, self):
+            if (state := circuit.state(now_ns)) != "serving":
+                return state, circuit.reason, circuit.next_try(now_ns)
+        if self.limits is not None and self.limits.full_for_ns(now_ns, None):
+            return "full", "at its limits", None
+        return "serving", "", None
+
+    def begin(self, now_ns: int, chat: ChatRequest, slot: Slot | None = None, *, again: bool = False) -> Flight:
+        """A request goes to the route, whose `wait_ns` is 0. again: it has failed there before."""
+        trials = tuple(circuit for circuit in (self, self.credential) if circuit.until_ns and circuit.enter())
+        return Flight(self, trials, None if self.limits is None else self.limits.take(now_ns, chat), slot, again)
+
+    def succeeded(self, now_ns: int) -> None:
+        self.in_a_row = 0
+        self._count(now_ns, 0)
+
+    def failed(self, reason: str, now_ns: int) -> None:
+        """One more request failed."""
+        self.in_a_row += 1
+        self._count(now_ns, 1)
+        if self.state(now_ns) in ("open", "refused", "probing"):
+            return
+        counted, failed = self._counted + self._counted_before, self._failed + self._failed_before
+        if self.in_a_row >= FAILURES_IN_A_ROW:
+            self._trip(f"{reason}, {self.in_a_row} in a row", now_ns)
+        elif counted >= LEAST_COUNTED and 2 * failed >= counted:
+            self._trip(f"{reason}, {failed} of {counted} failed", now_ns)
+
+    def _trip(self, reason: str, now_ns: int) -> None:
+        self.in_a_row = self._counted = self._failed = self._counted_before = self._failed_before = 0
+        self.open(reason, now_ns)
+
+    def _count(self, now_ns: int, failed: int) -> None:
+        if now_ns - self._since_ns >= RATE_NS:
+            fresh = now_ns - self._since_ns < 2 * RATE_NS
+            self._counted_before, self._failed_before = (self._counted, self._failed) if fresh else (0, 0)
+            self._counted, self._failed, self._since_ns = 0, 0, now_ns
+        self._counted += 1
+        self._failed += failed
+
+
+class Flight:
+    """One attempt that is with a route. `end` it once, whatever came of it."""
+
+    __slots__ = ("_again", "_route", "_slot", "_taken", "_trials")
+
+    def __init__(
+        self, route: RouteHealth, trials: tuple[Circuit, ...], taken: Taken | None, slot: Slot | None, again: bool
+    ) -> None:
+        self._route = route
+        self._trials = trials
+        self._taken = taken
+        self._slot = slot
+        self._again = again
+
+    def answered(self) -> None:
+        """The provider began a valid answer, so it is there."""
+        if self._slot is not None:
+            self._slot.free()
+            self._slot = None
+        for circuit in self._trials:
+            circuit.recover()
+        self._trials = ()
+
+    def end(self, now_ns: int, usage: Usage | None, error: UpstreamError | None, *, ok: bool) -> None:
+        """usage: what the answer came to. error: the provider's failure. Neither that nor ok: it says nothing of the route."""
+        if ok or (error is not None and error.remedy is Remedy.NEVER):
+            self.answered()
+            self._route.succeeded(now_ns)
+        elif error is not None:
+            self._blame(error, now_ns)
+        for circuit in self._trials:
+            circuit.trial = False
+        if self._slot is not None:
+            self._slot.free()
+        if self._taken is not None:
+            self._taken.end(now_ns, usage)
+
+    def _blame(self, error: UpstreamError, now_ns: int) -> None:
+        route, reason = self._route, error.code
+        if isinstance(error, UpstreamRejectedUs) or error.remedy is Remedy.BAD_CREDENTIAL:
+            circuit = route.credential if error.remedy is Remedy.BAD_CREDENTIAL else route
+            if circuit in self._trials or circuit.state(now_ns) in ("serving", "cooling"):
+                circuit.refuse(reason, now_ns)
+            return
+        if error.remedy is Remedy.COOL_DOWN:
+            self.answered()  # whoever says that it is busy is there
+            route.cool(COOL_S if error.retry_after_s is None else error.retry_after_s, reason, now_ns)
+            return
+        if route in self._trials:
+            route.open(reason, now_ns)
+        elif not self._again:  # a second failure of one request is no news
+            route.failed(reason, now_ns)
+        if error.retry_after_s:
+            route.cool(error.retry_after_s, reason, now_ns)
+
+
+class Health:
+    """Finds the state of a route or a credential again after a reload. What no snapshot refers to any more is forgotten."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._circuits: WeakValueDictionary[Hashable, Circuit] = WeakValueDictionary()
+
+    def credential(self, provider: str, identity: Hashable) -> Circuit:
+        """identity: what makes it another credential if it changes."""
+        key = ("credential", provider, identity)
+        found = self._circuits.get(key)
+        if found is None:
+            found = self._circuits[key] = Circuit("credential", provider, self._clock)
+        return found
+
+    def route(self, label: str, identity: Hashable, credential: Circuit, limit: RateLimit | None) -> RouteHealth:
+        """identity: what makes it another route if it changes."""
+        key = ("route", label, identity, id(credential), limit)
+        found = self._circuits.get(key)
+        if not isinstance(found, RouteHealth):
+            limits = None if limit is None else RouteLimits(limit)
+            found = self._circuits[key] = RouteHealth(label, credential, limits, self._clock)
+        return found

@@ -1,0 +1,88 @@
+"""Limits of a route: requests and tokens in a minute, and requests at once, over all who use it. One process counts its own.
+
+Tokens count when an attempt begins, by the request's bytes and by the answer it asks for or else a usual one; what the
+provider reports corrects it at the end. One request never counts for more than the whole limit, so that none waits for ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.ratewindow import SECOND_NS, Entry, Window
+
+if TYPE_CHECKING:
+    from proxy.chat import ChatRequest, Usage
+    from proxy.context import RateLimit
+
+BYTES_PER_TOKEN = 4
+USUAL_ANSWER_TOKENS = 1024
+"""Counted for an answer whose client set no cap: models' own caps are many times what answers come to."""
+FULL_WAIT_NS = SECOND_NS
+"""When to come again where too many run at once: nobody knows when one of them ends."""
+
+
+class RouteLimits:
+    """What a route is carrying, and whether one more request fits."""
+
+    __slots__ = ("_limit", "_requests", "_running", "_tokens")
+
+    def __init__(self, limit: RateLimit) -> None:
+        self._limit = limit
+        self._requests = Window()
+        self._tokens = Window()
+        self._running = 0
+
+    def full_for_ns(self, now_ns: int, chat: ChatRequest | None) -> int:
+        """How long until the request fits; 0: it does now. chat: None: the smallest there is. Changes nothing that counts."""
+        limit = self._limit
+        wait_ns = 0 if limit.concurrent is None or self._running < limit.concurrent else FULL_WAIT_NS
+        if (most := limit.requests_per_minute) is not None:
+            self._requests.expire(now_ns)
+            wait_ns = max(wait_ns, self._requests.wait_ns(self._requests.total + 1 - most, now_ns))
+        if (most := limit.tokens_per_minute) is not None:
+            self._tokens.expire(now_ns)
+            asked = 1 if chat is None else self._asked(chat, most)
+            wait_ns = max(wait_ns, self._tokens.wait_ns(self._tokens.total + asked - most, now_ns))
+        return wait_ns
+
+    def take(self, now_ns: int, chat: ChatRequest) -> Taken:
+        """Count a request that fits."""
+        self._running += 1
+        self._requests.expire(now_ns)
+        self._requests.add(1, now_ns)
+        most = self._limit.tokens_per_minute
+        if most is None:
+            return Taken(self, 0, None)
+        self._tokens.expire(now_ns)
+        asked = self._asked(chat, most)
+        return Taken(self, asked, self._tokens.add(asked, now_ns))
+
+    def end(self, now_ns: int, asked: int, entry: Entry | None, used: int) -> None:
+        """What `take` counted is over, and came to so many tokens."""
+        self._running -= 1
+        if entry is None:
+            return
+        self._tokens.expire(now_ns)
+        if used <= asked:
+            self._tokens.take_back(asked - used, entry)
+        else:
+            self._tokens.add(used - asked, now_ns)
+
+    def _asked(self, chat: ChatRequest, most: int) -> int:
+        answer = chat.max_output_tokens or USUAL_ANSWER_TOKENS
+        return min(most, -(-chat.body_bytes // BYTES_PER_TOKEN) + chat.n * answer)
+
+
+class Taken:
+    """One request's part of a route's limits."""
+
+    __slots__ = ("_asked", "_entry", "_limits")
+
+    def __init__(self, limits: RouteLimits, asked: int, entry: Entry | None) -> None:
+        self._limits = limits
+        self._asked = asked
+        self._entry = entry
+
+    def end(self, now_ns: int, usage: Usage | None) -> None:
+        used = 0 if usage is None else usage.input_tokens + usage.output_tokens
+        self._limits.end(now_ns, self._asked, self._entry, used)
