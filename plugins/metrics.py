@@ -23,6 +23,8 @@ from proxy import App, Outcome, RequestContext, Timeline, hookimpl
 LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
 ANOMALIES = ("unusable", "parts", "falling", "zero")
+ROUTE_STATES = ("serving", "full", "cooling", "open", "probing", "refused", "resting")
+HEALTHY = frozenset({"serving", "full"})
 COUNT_AT = 64
 SORT_AT = 512
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -228,10 +230,17 @@ class Metrics:
 
     def _read(self) -> dict[str, Any]:
         self._count_all()
-        app = self._app
+        app, snapshot = self._app, self._app.current()
+        now_ns = app.clock.monotonic_ns()
         return {
             "totals": self._totals.state(),
             "in_flight": dict(app.in_flight()),
+            "routes": {label: state for label, (state, _, _) in snapshot.standings(now_ns).items()},
+            "credentials": {
+                provider.name: provider.health.state(now_ns) == "serving"
+                for provider in snapshot.providers.values()
+                if provider.active
+            },
             "reloads": dict(app.reloads.outcomes),
             "last_reload_s": app.reloads.last_success_s,
             "unsettled": app.ledger.unsettled,
@@ -264,13 +273,25 @@ class Scrape(Collector):
             totals.absorb(state["totals"])
             in_flight.update(state["in_flight"])
         yield from totals.families()
-        up = GaugeMetricFamily("paifang_route_up", "1 if the route is enabled and has a credential.", labels=("route",))
+        up = GaugeMetricFamily("paifang_route_up", "1 if the route is enabled, has a credential and is healthy.", labels=("route",))
         flying = GaugeMetricFamily("paifang_route_in_flight", "Requests that are with the route.", labels=("route",))
-        for label, serves in self._app.current().routes.items():
-            up.add_metric((label,), 1.0 if serves else 0.0)
+        standing = GaugeMetricFamily(
+            "paifang_route_state", "1 for the state that the route is in, in some process.", labels=("route", "state")
+        )
+        for label in self._app.current().routes:
+            found = {state["routes"][label] for state in self._states if label in state["routes"]}
+            up.add_metric((label,), 1.0 if found <= HEALTHY else 0.0)
             flying.add_metric((label,), in_flight[label])
+            for each in ROUTE_STATES:
+                standing.add_metric((label, each), 1.0 if each in found else 0.0)
         yield up
+        yield standing
         yield flying
+        credentials = GaugeMetricFamily("paifang_credential_up", "1 unless the provider refuses it.", labels=("provider",))
+        for name in self._states[0]["credentials"]:
+            taken = all(state["credentials"].get(name, True) for state in self._states)
+            credentials.add_metric((name,), 1.0 if taken else 0.0)
+        yield credentials
         reloads = CounterMetricFamily("paifang_config_reloads", "Reloads of gateway.yaml.", labels=("outcome",))
         for outcome in self._app.reloads.outcomes:
             reloads.add_metric((outcome,), max(state["reloads"][outcome] for state in self._states))

@@ -139,11 +139,17 @@ class AdminEndpoints:
 
     async def list_routes(self, request: web.Request) -> Mapping[str, Any]:
         snapshot = self._gateway.snapshot
+        now_ns = self._gateway.app.clock.monotonic_ns()
         rows = []
         for name, section in snapshot.config.models.items():
             entry = snapshot.models[name]
             for route in section.routes:
                 route_name = route.name or route.provider
+                serving = next((target for target in entry.pool if target.route == route_name), None)
+                if serving is None:
+                    state, reason, next_try = "resting", entry.resting.get(route_name, ""), None
+                else:
+                    state, reason, next_try = serving.health.standing(now_ns)
                 rows.append(
                     {
                         "model": name,
@@ -153,8 +159,9 @@ class AdminEndpoints:
                         "upstream_model": route.model,
                         "priority": route.priority,
                         "weight": route.weight,
-                        "state": "resting" if route_name in entry.resting else "serving",
-                        "reason": entry.resting.get(route_name, ""),
+                        "state": state,
+                        "reason": reason,
+                        "next_try": next_try,
                     }
                 )
         return {"routes": rows}

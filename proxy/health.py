@@ -39,7 +39,6 @@ COOL_S, LONGEST_COOL_S = 5, 120
 """Where a provider says that it is busy but not for how long; and whatever it says."""
 TRIAL_WAIT_NS = SECOND_NS
 """When to come again where one request is finding out."""
-STATES = ("serving", "cooling", "full", "open", "refused", "probing")
 
 log = structlog.get_logger("paifang")
 

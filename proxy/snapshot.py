@@ -93,6 +93,16 @@ class Snapshot:
             raise ModelNotFound(f"The model {name[:128]!r} does not exist.", param="model")
         return self.models[resolved]
 
+    def standings(self, now_ns: int) -> dict[str, tuple[str, str, str | None]]:
+        """{route label: (state, reason, time of the next try)} of the whole file; "resting": gateway.yaml has it so.
+
+        now_ns: monotonic.
+        """
+        found: dict[str, tuple[str, str, str | None]] = dict.fromkeys(self.routes, ("resting", "", None))
+        for entry in self.models.values():
+            found |= {target.label: target.health.standing(now_ns) for target in entry.pool}
+        return found
+
     def candidates(self, entry: ModelEntry) -> tuple[Target, ...]:
         """Its pool, then the pools of its fallbacks in their order."""
         if not entry.fallbacks:

@@ -13,11 +13,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _routes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """List every route, whether it serves now and, if not, why."""
+    """List every route, whether it serves now and, if not, why and when it is tried again."""
     answer = ask(config, "GET", "routes")
     if as_json:
         return print_json(answer)
-    columns = ("model", "route", "provider", "adapter", "upstream_model", "priority", "weight", "state", "reason")
+    columns = ("model", "route", "provider", "adapter", "upstream_model", "priority", "weight", "state", "reason", "next_try")
     print_rows(columns, answer["routes"])
 
 

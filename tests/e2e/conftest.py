@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proxy.clock import Clock
 from proxy.gateway import Gateway
 from tests.e2e import files, processes
 from tests.fakes import FakeArk, FakeOpenAI
@@ -82,14 +83,14 @@ async def serve(tmp_path: Path) -> AsyncIterator[Serve]:
     async with AsyncExitStack() as stack:
         count = 0
 
-        async def start(environ: Mapping[str, str] | None = None, **sections: Any) -> Served:
+        async def start(environ: Mapping[str, str] | None = None, clock: Clock | None = None, **sections: Any) -> Served:
             nonlocal count
             count += 1
             folder = tmp_path / f"gateway{count}"
             folder.mkdir()
             for name, text in sections.pop("also", {}).items():
                 (folder / name).write_text(text)
-            gateway = await Gateway.open(files.write(folder, **sections), environ or {})
+            gateway = await Gateway.open(files.write(folder, **sections), environ or {}, clock)
             stack.push_async_callback(gateway.close)
             url = f"http://127.0.0.1:{await gateway.listen('127.0.0.1', 0)}"
             session = await stack.enter_async_context(aiohttp.ClientSession(url))

@@ -22,6 +22,8 @@ LABELS = {
     "paifang_tokens_total": {"model", "route", "kind"},
     "paifang_cost_usd_total": {"model", "family", "route"},
     "paifang_route_up": {"route"},
+    "paifang_route_state": {"route", "state"},
+    "paifang_credential_up": {"provider"},
     "paifang_route_in_flight": {"route"},
     "paifang_route_attempts_total": {"route", "outcome"},
     "paifang_fallbacks_total": {"model", "from", "to", "reason"},

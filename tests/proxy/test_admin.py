@@ -157,10 +157,10 @@ async def test_keys_of_the_file_are_changed_in_the_file(tmp_path: Path) -> None:
 async def test_routes_say_why_they_rest(tmp_path: Path) -> None:
     async with opened(tmp_path, SIMULATED) as (_, caller):
         routes = (await caller.call("GET", "routes"))["routes"]
-    assert [(route["route"], route["state"], route["reason"]) for route in routes] == [
-        ("real", "resting", "provider relay has no credential"),
-        ("sim", "serving", ""),
-        ("sim", "serving", ""),
+    assert [(route["route"], route["state"], route["reason"], route["next_try"]) for route in routes] == [
+        ("real", "resting", "provider relay has no credential", None),
+        ("sim", "serving", "", None),
+        ("sim", "serving", "", None),
     ]
 
 
