@@ -30,6 +30,7 @@ from proxy.configsections import (
     BudgetConfig,
     DefaultsConfig,
     ExchangeRateConfig,
+    HealthConfig,
     LimitsConfig,
     MetricsConfig,
     OnDisconnect,
@@ -284,6 +285,7 @@ class Config(Section):
     redis: RedisConfig = Field(RedisConfig(), description="Shared rate limits of several replicas.")
     admin: AdminConfig = Field(AdminConfig(), description="The admin API over TCP.")
     defaults: DefaultsConfig = Field(DefaultsConfig(), description="What holds where nothing else is said.")
+    health: HealthConfig = Field(HealthConfig(), description="Whether routes are checked without requests.")
     exchange_rates: dict[Currency, ExchangeRateConfig] = Field(
         {}, description="What other currencies are worth, for prices in them."
     )

@@ -155,6 +155,14 @@ class RetryConfig(Section):
     attempts: Annotated[int, *whole(1, 3)] = Field(3, description="Attempts at most, over all routes.")
 
 
+class HealthConfig(Section):
+    """Whether routes are checked without requests."""
+
+    check_every_s: OptionalSeconds = Field(
+        None, description="Ask each route for one token so often, which costs a little; left out: only requests find out."
+    )
+
+
 class DefaultsConfig(Section):
     """What holds where a provider or a route says nothing else."""
 

@@ -52,10 +52,15 @@ class Slot(Protocol):
 class Circuit:
     """Whether a route or a credential may be asked now and, if not, why and until when."""
 
-    __slots__ = ("__weakref__", "_clock", "_kind", "_rounds", "_state", "name", "reason", "trial", "until_ns")
+    __slots__ = (
+        "__weakref__", "_clock", "_kind", "_overlooked", "_rounds", "_state", "name", "reason", "refusals", "trial", "until_ns",
+    )  # fmt: skip
 
-    def __init__(self, kind: str = "route", name: str = "", clock: Clock | None = None) -> None:
-        """kind: "route" or "credential", for the log. name: the route's label, or the provider."""
+    def __init__(self, kind: str = "route", name: str = "", clock: Clock | None = None, *, overlooked: int = 0) -> None:
+        """kind: "route" or "credential", for the log. name: the route's label, or the provider.
+
+        overlooked: refusals in a row that mean nothing yet.
+        """
         self.name = name
         self.reason = ""
         """Why it is not asked; "" while it is."""
@@ -63,6 +68,9 @@ class Circuit:
         """When it may be asked again; 0: all is well."""
         self.trial = False
         """One request is finding out."""
+        self.refusals = 0
+        """Since it was last taken."""
+        self._overlooked = overlooked
         self._kind = kind
         self._clock = clock or SystemClock()
         self._state = "serving"
@@ -103,7 +111,9 @@ class Circuit:
         self._back_off("open", OPEN_S, LONGEST_OPEN_S, reason, now_ns)
 
     def refuse(self, reason: str, now_ns: int) -> None:
-        self._back_off("refused", REFUSED_S, LONGEST_REFUSED_S, reason, now_ns)
+        self.refusals += 1
+        if self.refusals > self._overlooked:
+            self._back_off("refused", REFUSED_S, LONGEST_REFUSED_S, reason, now_ns)
 
     def recover(self) -> None:
         """The request that was finding out was answered."""
@@ -176,7 +186,7 @@ class RouteHealth(Circuit):
         return Flight(self, trials, None if self.limits is None else self.limits.take(now_ns, chat), slot, again)
 
     def succeeded(self, now_ns: int) -> None:
-        self.in_a_row = 0
+        self.in_a_row = self.credential.refusals = 0
         self._count(now_ns, 0)
 
     def failed(self, reason: str, now_ns: int) -> None:
@@ -267,12 +277,12 @@ class Health:
         self._clock = clock or SystemClock()
         self._circuits: WeakValueDictionary[Hashable, Circuit] = WeakValueDictionary()
 
-    def credential(self, provider: str, identity: Hashable) -> Circuit:
-        """identity: what makes it another credential if it changes."""
+    def credential(self, provider: str, identity: Hashable, *, renewed: bool = False) -> Circuit:
+        """identity: what makes it another credential if it changes. renewed: one that is refused is replaced by itself."""
         key = ("credential", provider, identity)
         found = self._circuits.get(key)
         if found is None:
-            found = self._circuits[key] = Circuit("credential", provider, self._clock)
+            found = self._circuits[key] = Circuit("credential", provider, self._clock, overlooked=int(renewed))
         return found
 
     def route(self, label: str, identity: Hashable, credential: Circuit, limit: RateLimit | None) -> RouteHealth:

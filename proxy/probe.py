@@ -1,4 +1,4 @@
-"""`paifang check --live`: each provider called once, with the cheapest request there is."""
+"""Calling providers with the cheapest request there is: each once for `paifang check --live`, routes for their health."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from importlib.metadata import version
 from typing import Any
 
 from proxy.adapter import Emit, Send, Wait, header, open_exchange
-from proxy.chat import ChatRequest
+from proxy.chat import ChatRequest, Task
 from proxy.context import Target
 from proxy.endpoints.tasks import question
 from proxy.errors import GatewayError, UpstreamBusy, UpstreamError
 from proxy.snapshot import Provider, Snapshot
-from proxy.upstream import AiohttpTransport
+from proxy.upstream import AiohttpTransport, Transport
 
 USER_AGENT = f"paifang/{version('paifang')}"
 LONGEST_S = 30
@@ -63,18 +63,16 @@ async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTrans
     if found is None:
         return Probe(provider=provider.name, result="skipped", message="no enabled route uses it")
     task, target = found
-    body = {"model": target.model, "max_completion_tokens": 1} if task == "chat" else {"model": target.model}
     ahead_s: list[float] = []
-    probe = await _asked(provider, replace(target, output_cap=1), question(task, body), transport, ahead_s)
+    probe = await _asked(provider, target, cheapest(task, target), transport, ahead_s)
     return replace(probe, clock_ahead_s=round(ahead_s[-1]) if ahead_s else None)
 
 
 async def _asked(
     provider: Provider, target: Target, chat: ChatRequest, transport: AiohttpTransport, ahead_s: list[float]
 ) -> Probe:
-    """ahead_s: gets how far this machine's clock is ahead at each response."""
     try:
-        await _ask(provider, target, chat, transport, ahead_s)
+        await ask(provider, target, chat, transport, ahead_s)
     except UpstreamBusy as error:
         message = f"it answers, and is busy now: {error.message}"
         return Probe(provider=provider.name, result="ok", message=message, code=error.code, upstream=error.upstream)
@@ -85,19 +83,29 @@ async def _asked(
     return Probe(provider=provider.name, result="ok", message=f"{target.upstream_model} answers")
 
 
-async def _ask(
-    provider: Provider, target: Target, chat: ChatRequest, transport: AiohttpTransport, ahead_s: list[float]
+def cheapest(task: Task, target: Target) -> ChatRequest:
+    """The smallest request that a route answers."""
+    body = {"model": target.model, "max_completion_tokens": 1} if task == "chat" else {"model": target.model}
+    return question(task, body)
+
+
+async def ask(
+    provider: Provider, target: Target, chat: ChatRequest, transport: Transport, ahead_s: list[float] | None = None
 ) -> None:
-    """Raises: UpstreamError, BadRequest."""
-    exchange = open_exchange(provider.adapter, chat, target)
+    """Hear the answer, of one token at most, to its end. Raises: UpstreamError, BadRequest.
+
+    ahead_s: gets how far this machine's clock is ahead at each response.
+    """
+    exchange = open_exchange(provider.adapter, chat, replace(target, output_cap=1))
     deadline_s = asyncio.get_running_loop().time() + LONGEST_S
     while True:
         match exchange.next():
             case Send() as request:
                 response = await transport.send(provider, target, request, deadline_s)
-                with suppress(ValueError):
-                    told = parsedate_to_datetime(header(response.headers, "Date")).astimezone(UTC)
-                    ahead_s.append((datetime.now(UTC) - told).total_seconds())
+                if ahead_s is not None:
+                    with suppress(ValueError):
+                        told = parsedate_to_datetime(header(response.headers, "Date")).astimezone(UTC)
+                        ahead_s.append((datetime.now(UTC) - told).total_seconds())
                 try:
                     exchange.feed_head(response.status, response.headers)
                     while data := await response.read():

@@ -20,6 +20,7 @@ from proxy import banner
 from proxy.admin import AdminEndpoints
 from proxy.aging import today_of
 from proxy.boot import store_url
+from proxy.checks import check_regularly
 from proxy.clock import Clock
 from proxy.configsections import StoreConfig
 from proxy.control import AdminRefusal, answers, at, socket_of
@@ -74,7 +75,7 @@ async def serve(
         chosen = await _listen(gateway, host, port, main, metrics, crew, control)
         prepare_memory()
         async with asyncio.TaskGroup() as group:
-            beside = [follow(gateway, signals.nudged, read), forget_regularly(gateway)]
+            beside = [follow(gateway, signals.nudged, read), forget_regularly(gateway), check_regularly(gateway)]
             if guest is None:
                 await gateway.listen_control(control)
                 await _greet(gateway, chosen, say)

@@ -169,7 +169,9 @@ def _provider(
         signer="" if placed is None else placed.signed_by(section.options),
         proxy=section.proxy,
         trust=section.tls.trust,
-        health=health.credential(name, (adapter.name, base_url, section.api_key, access, repr(section.options))),
+        health=health.credential(
+            name, (adapter.name, base_url, section.api_key, access, repr(section.options)), renewed=access is not None
+        ),
     )
 
 

@@ -142,17 +142,23 @@ async def test_no_route_outside_the_key_s_scope_is_used(serve: Serve, fake_ark: 
 
 
 @pytest.mark.parametrize(
-    ("fault", "raised", "asked", "upstream"),
+    ("fault", "raised", "code", "asked", "upstream"),
     [
-        ({"status": 500, "code": "server_error", "times": 99}, openai.InternalServerError, 3, 9),
-        ({"status": 500, "code": "server_error", "times": 2}, None, 1, 3),
-        ({"status": 429, "code": "busy", "headers": {"retry-after": "1"}}, None, 2, 2),
-        ({"status": 401, "code": "invalid_api_key", "times": 99}, openai.InternalServerError, 1, 1),
-        ({"status": 400, "code": "bad", "times": 99}, openai.BadRequestError, 1, 1),
+        ({"status": 500, "code": "server_error", "times": 99}, openai.InternalServerError, "upstream_error", 3, 9),
+        ({"status": 500, "code": "server_error", "times": 2}, None, "", 1, 3),
+        ({"status": 429, "code": "busy", "headers": {"retry-after": "1"}}, None, "", 2, 2),
+        ({"status": 401, "code": "no", "times": 99}, openai.InternalServerError, "upstream_auth_failed", 1, 1),
+        ({"status": 400, "code": "bad", "times": 99}, openai.BadRequestError, "upstream_invalid_request", 1, 1),
     ],
 )
 async def test_the_sdk_retries_where_that_helps(
-    gateway: Served, fake_openai: FakeOpenAI, fault: Any, raised: type[Exception] | None, asked: int, upstream: int
+    gateway: Served,
+    fake_openai: FakeOpenAI,
+    fault: Any,
+    raised: type[openai.APIStatusError] | None,
+    code: str,
+    asked: int,
+    upstream: int,
 ) -> None:
     fake_openai.fail_next(**fault)
     messages: Any = files.HI
@@ -161,8 +167,9 @@ async def test_the_sdk_retries_where_that_helps(
             answer = await client.chat.completions.create(model="relayed", messages=messages)
             assert answer.choices[0].finish_reason == "stop"
         else:
-            with pytest.raises(raised):
+            with pytest.raises(raised) as caught:
                 await client.chat.completions.create(model="relayed", messages=messages)
+            assert caught.value.code == code
     assert await gateway.metric("paifang_requests_total") == asked
     assert len(fake_openai.requests) == upstream
     assert len(fake_openai.billed) == (raised is None) and await settled(gateway)

@@ -193,26 +193,18 @@ def test_an_exhausted_budget_is_not_tried_again(client: openai.OpenAI, sent: Sen
 
 
 def test_a_providers_failure_is_tried_again_by_the_sdk(client: openai.OpenAI, fakes: Fakes, sent: Sent) -> None:
-    fakes.openai.fail_next(500, "server_error", "oops")
+    fakes.openai.fail_next(500, "server_error", "oops", times=3)
     answer = client.chat.completions.create(model="relayed", messages=MESSAGES)
     assert answer.choices[0].message.content == HELLO and sent.count == 2
 
 
 def test_a_providers_failure(client: openai.OpenAI, fakes: Fakes, sent: Sent) -> None:
-    fakes.openai.fail_next(500, "server_error", "secret words of the provider")
+    fakes.openai.fail_next(500, "server_error", "secret words of the provider", times=3)
     with pytest.raises(openai.InternalServerError) as caught:
         client.with_options(max_retries=0).chat.completions.create(model="relayed", messages=MESSAGES)
     error: Any = caught.value
     assert (error.status_code, error.code, error.type) == (502, "upstream_error", "upstream_error")
     assert error.body["upstream"]["status"] == 500 and "secret words" not in str(error.body)
-    assert sent.count == 1
-
-
-def test_a_refused_credential_is_not_the_clients(client: openai.OpenAI, fakes: Fakes, sent: Sent) -> None:
-    fakes.openai.fail_next(401, "invalid_api_key", "no")
-    with pytest.raises(openai.APIStatusError) as caught:
-        client.with_options(max_retries=3).chat.completions.create(model="relayed", messages=MESSAGES)
-    assert (caught.value.status_code, caught.value.code) == (502, "upstream_auth_failed")
     assert sent.count == 1
 
 

@@ -83,7 +83,7 @@ async def test_a_hundred_at_once_where_eight_may(serve: Serve, fake_openai: Fake
 
 async def test_a_failure_gives_its_place_and_its_tokens_back(serve: Serve, fake_openai: FakeOpenAI) -> None:
     served = await limited(serve, fake_openai, concurrent=1, tokens_per_minute=200, requests_per_minute=5)
-    fake_openai.fail_next(500, "server_error", "oops", times=2)
+    fake_openai.fail_next(500, "server_error", "oops", times=6)
     for stream in (False, True):
         assert (await served.chat(max_tokens=100, stream=stream)).status == 502
     fake_openai.cut_stream(after=0)

@@ -29,8 +29,8 @@ async def test_no_log_and_no_client_sees_our_key(gateway_process: StartProcess, 
         told = ""
         headers = {"authorization": f"Bearer {files.KEY}"}
         async with aiohttp.ClientSession(process.url, headers=headers) as session:
-            for status, code in ((401, "invalid_api_key"), (400, CANARY), (500, "server_error")):
-                fake.fail_next(status, code, f"Key {CANARY} of bearer {CANARY} can't do this.", times=2)
+            for status, code in ((400, CANARY), (500, "server_error"), (401, "invalid_api_key")):
+                fake.fail_next(status, code, f"Key {CANARY} of bearer {CANARY} can't do this.", times=3)
                 async with session.post("/v1/chat/completions", json=body) as response:
                     assert response.status >= 400
                     told += f"{response.headers} {await response.text()}"

@@ -130,8 +130,8 @@ def test_it_holds(house: GatewayProcess, guest: openai.OpenAI, fakes: Fakes) -> 
 
 
 def test_it_gives_back_what_came_to_nothing(house: GatewayProcess, guest: openai.OpenAI, fakes: Fakes) -> None:
-    fakes.ark.fail_next(500, "InternalServiceError", "oops")
-    fakes.openai.fail_next(500, "server_error", "oops")
+    fakes.ark.fail_next(500, "InternalServiceError", "oops", times=3)
+    fakes.openai.fail_next(500, "server_error", "oops", times=3)
     with pytest.raises(openai.InternalServerError):
         guest.chat.completions.create(model="doubao-seed", messages=MESSAGES)
     assert rules(house)["taken"] == 0

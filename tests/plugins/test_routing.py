@@ -65,8 +65,8 @@ def test_weights_are_exact_over_10_000_requests_also_while_a_route_is_out(
 
 def sticky_plan(pool: list, *, sticky: bool = True, key: str = "ci", **fields: str) -> list[str]:
     entry = ModelEntry(
-        name="m", family="f", aliases=(), pool=tuple(pool), resting={}, fallbacks=(), price=FREE, context_tokens=None,
-        max_output_tokens=1, sticky=sticky,
+        name="m", task="chat", family="f", aliases=(), pool=tuple(pool), resting={}, fallbacks=(), price=FREE,
+        context_tokens=None, max_output_tokens=1, sticky=sticky,
     )  # fmt: skip
     chat = ChatRequest(body=fields, body_bytes=2, model="m")
     return names(list(route(context(model=entry, chat=chat, principal=Principal(id=key)), pool)))

@@ -198,6 +198,14 @@ def test_a_credential_that_is_refused_keeps_all_its_routes(road: Road, code: str
     assert (road.state, road.wait_s) == ("serving", 0)
 
 
+def test_a_credential_that_is_renewed_may_be_refused_once(road: Road) -> None:
+    road.route.credential = Health(road.clock).credential("p", "AK", renewed=True)
+    road.go(UpstreamRejectedUs("x"), "ok", UpstreamRejectedUs("x"))
+    assert road.state == "serving"
+    road.go(UpstreamRejectedUs("x"))
+    assert road.state == "refused"
+
+
 def test_a_model_that_is_not_open_is_the_route_s_alone(road: Road) -> None:
     road.go(UpstreamRejectedUs("x", code="upstream_model_unavailable", remedy=Remedy.NEXT_ROUTE))
     assert (road.state, road.wait_s, road.route.credential.until_ns) == ("refused", 60, 0)

@@ -1,0 +1,62 @@
+"""Active checks: routes asked for one token every `health.check_every_s`, so that no request need find out what fails."""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from proxy import probe
+from proxy.chat import Task
+from proxy.context import Target
+from proxy.errors import GatewayError, UpstreamError
+from proxy.gateway import Gateway
+from proxy.snapshot import Snapshot
+
+LOOK_AGAIN_S = 1.0
+"""While it is off: a reload may turn it on."""
+
+log = structlog.get_logger("paifang")
+
+
+async def check_regularly(gateway: Gateway) -> None:
+    """Check as often as gateway.yaml says. Runs until cancelled."""
+    while True:
+        every_s = gateway.snapshot.config.health.check_every_s
+        await asyncio.sleep(LOOK_AGAIN_S if every_s is None else every_s)
+        if every_s is not None:
+            await check(gateway)
+
+
+async def check(gateway: Gateway) -> None:
+    """Ask every route that may be asked now; what comes of it counts as for a request."""
+    snapshot = gateway.snapshot
+    now_ns = gateway.app.clock.monotonic_ns()
+    await asyncio.gather(
+        *(
+            _check(gateway, snapshot, entry.task, target)
+            for entry in snapshot.models.values()
+            for target in entry.pool
+            if not snapshot.providers[target.provider].adapter.simulated and not target.health.wait_ns(now_ns)
+        )
+    )
+
+
+async def _check(gateway: Gateway, snapshot: Snapshot, task: Task, target: Target) -> None:
+    clock, chat = gateway.app.clock, probe.cheapest(task, target)
+    if target.health.wait_ns(clock.monotonic_ns(), chat):
+        return  # another check has begun to find out about the same credential
+    flight = target.health.begin(clock.monotonic_ns(), chat)
+    failure: UpstreamError | None = None
+    ok = False
+    try:
+        await probe.ask(snapshot.providers[target.provider], target, chat, gateway.transport)
+        ok = True
+    except UpstreamError as error:
+        failure = error
+    except GatewayError:
+        pass  # the door can't do so small a request: that says nothing of the route
+    except Exception:
+        log.exception("adapter failed", adapter=target.adapter, route=target.label)
+    finally:
+        flight.end(clock.monotonic_ns(), None, failure, ok=ok)
