@@ -110,21 +110,24 @@ class Circuit:
     def open(self, reason: str, now_ns: int) -> None:
         self._back_off("open", OPEN_S, LONGEST_OPEN_S, reason, now_ns)
 
-    def refuse(self, reason: str, now_ns: int) -> None:
+    def refuse(self, reason: str, now_ns: int, least_s: float = 0) -> None:
+        """least_s: how long the provider says that it will refuse, where it does."""
         self.refusals += 1
         if self.refusals > self._overlooked:
-            self._back_off("refused", REFUSED_S, LONGEST_REFUSED_S, reason, now_ns)
+            self._back_off("refused", REFUSED_S, LONGEST_REFUSED_S, reason, now_ns, least_s)
 
     def recover(self) -> None:
         """The request that was finding out was answered."""
         self.trial, self._rounds = False, 0
         self._well()
 
-    def _back_off(self, state: str, first_s: int, longest_s: int, reason: str, now_ns: int) -> None:
-        seconds = min(first_s << min(self._rounds, 16), longest_s)
+    def _back_off(
+        self, state: str, first_s: int, longest_s: int, reason: str, now_ns: int, least_s: float = 0
+    ) -> None:
+        seconds = max(min(first_s << min(self._rounds, 16), longest_s), least_s)
         self._rounds += 1
         self.trial = False
-        self._close(state, now_ns + seconds * SECOND_NS, reason, now_ns)
+        self._close(state, now_ns + round(seconds * SECOND_NS), reason, now_ns)
 
     def _close(self, state: str, until_ns: int, reason: str, now_ns: int) -> None:
         self._state, self.until_ns, self.reason = state, until_ns, reason
@@ -256,7 +259,7 @@ class Flight:
         if isinstance(error, UpstreamRejectedUs) or error.remedy is Remedy.BAD_CREDENTIAL:
             circuit = route.credential if error.remedy is Remedy.BAD_CREDENTIAL else route
             if circuit in self._trials or circuit.state(now_ns) in ("serving", "cooling"):
-                circuit.refuse(reason, now_ns)
+                circuit.refuse(reason, now_ns, error.retry_after_s or 0)
             return
         if error.remedy is Remedy.COOL_DOWN:
             self.answered()  # whoever says that it is busy is there

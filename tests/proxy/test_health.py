@@ -211,6 +211,11 @@ def test_a_model_that_is_not_open_is_the_route_s_alone(road: Road) -> None:
     assert (road.state, road.wait_s, road.route.credential.until_ns) == ("refused", 60, 0)
 
 
+def test_a_plan_that_is_used_up_rests_until_it_is_reset(road: Road) -> None:
+    road.go(UpstreamRejectedUs("x", code="upstream_quota_exhausted", remedy=Remedy.COOL_DOWN, retry_after_s=86_400))
+    assert (road.state, road.wait_s) == ("refused", 86_400)
+
+
 def test_each_change_is_told_with_reason_and_next_try(road: Road) -> None:
     with capture_logs() as logs:
         road.go(UpstreamBusy("x", retry_after_s=2))
