@@ -80,7 +80,7 @@ class Explainer:
             alias = f"the alias {model} of " if model != entry.name else ""
             answer.steps.append({"stage": stage, "plugins": [], "result": f"{alias}{entry.name}, family {entry.family}"})
             stage = "scope"
-            await planning.admit(ctx, chat, entry, self._pipeline.turn(entry.name))
+            await planning.admit(ctx, chat, entry)
             _step(answer, ctx, stage, "authorize", f"allowed; {len(ctx.candidates)} candidates")
             stage = "budget"
             most = nano_to_usd(cost_bound(chat, ctx.candidates))
@@ -88,7 +88,7 @@ class Explainer:
             stage = "routing"
             now_ns = self._app.clock.monotonic_ns()
             answer.resting += _unasked(ctx, now_ns)
-            targets = await planning.order(ctx, now_ns)
+            targets = await planning.order(ctx, self._pipeline.turn(entry.name), now_ns)
             answer.routes = [_route(target) for target in targets]
             _step(answer, ctx, stage, "route", f"{targets[0].route} first, turn {ctx.turn}")
             stage = "adapter"

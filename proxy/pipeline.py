@@ -69,7 +69,7 @@ class Pipeline:
         return story.reply
 
     def turn(self, model: str) -> int:
-        """How many requests this model has had: what the next one's routes are shared out by."""
+        """How many requests of this model were routed: what the next one's routes are shared out by."""
         return self._turns.get(model, 0)
 
     def unfinished(self) -> set[Story]:
@@ -143,7 +143,7 @@ class Pipeline:
         story.enter("budget")
         await settlement.reserve(story, self._app.keys, self._app.ledger)
         story.enter("routing")
-        targets = await planning.order(story.ctx, self._app.clock.monotonic_ns())
+        targets = await planning.order(story.ctx, self._take_turn(story), self._app.clock.monotonic_ns())
         story.enter("adapter")
         await self._attempts.try_routes(story, targets, reply_to)
         story.enter("metering")
@@ -162,8 +162,13 @@ class Pipeline:
         story.asked = chat
         advance(story.ctx, chat=chat)
         entry = story.ctx.snapshot.model(chat.model)
-        await planning.admit(story.ctx, chat, entry, self.turn(entry.name))
-        self._turns[entry.name] = story.ctx.turn + 1
+        await planning.admit(story.ctx, chat, entry)
+
+    def _take_turn(self, story: Story) -> int:
+        assert story.ctx.model is not None
+        turn = self.turn(story.ctx.model.name)
+        self._turns[story.ctx.model.name] = turn + 1
+        return turn
 
     def _client_left(self, story: Story) -> None:
         policy = story.target.on_disconnect if story.target else "cancel"

@@ -16,12 +16,12 @@ from proxy.jsontext import dumps
 from proxy.snapshot import ModelEntry
 
 
-async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry, turn: int) -> None:
+async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry) -> None:
     """Ask whether the model is allowed, and collect every route that the request may take into `ctx.candidates`.
 
     Raises: BadRequest, NoRoute, and whatever `authorize` raises.
     """
-    advance(ctx, chat=chat, model=entry, turn=turn)
+    advance(ctx, chat=chat, model=entry)
     if chat.task != entry.task:
         raise BadRequest(f"The model {chat.model!r} is for {entry.task}: ask at {ENDPOINTS[entry.task]}.", param="model")
     await ctx.snapshot.chain.every("authorize", ctx)
@@ -36,17 +36,19 @@ async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry, turn:
     advance(ctx, candidates=tuple(candidates))
 
 
-async def order(ctx: RequestContext, now_ns: int) -> Sequence[Target]:
+async def order(ctx: RequestContext, turn: int, now_ns: int) -> Sequence[Target]:
     """The candidates that may be asked now in the order to try them, at least one.
 
+    turn: how many requests of the model were put in order before. now_ns: monotonic.
     Raises: UpstreamBusy, UpstreamRejectedUs, NoRoute: there is none; PluginFault.
     """
+    advance(ctx, turn=turn)
     candidates = ready(ctx, now_ns)
     if not candidates:
         raise refusal(ctx, now_ns)
 
     def lacks(answer: Sequence[Any]) -> str:
-        return "" if all(target in candidates for target in answer) else "a selection of the candidates"
+        return "" if all(target in ctx.candidates for target in answer) else "a selection of the candidates"
 
     targets: Sequence[Target] | None = await ctx.snapshot.chain.first(
         "route", ctx, Sequence, lacks, candidates=candidates

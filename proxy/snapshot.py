@@ -13,7 +13,7 @@ from proxy.adapter import Adapter, Adviser, Placed
 from proxy.chain import Chain
 from proxy.chat import Task
 from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
-from proxy.context import Limits, RateLimit, Target, Timeouts
+from proxy.context import Limits, Target
 from proxy.credentials import AccessKey, access_key_of, missing_key
 from proxy.errors import ModelNotFound
 from proxy.health import Circuit, Health
@@ -21,6 +21,7 @@ from proxy.money import FREE, Price, usd_to_nano
 from proxy.pricing import compile_price
 from proxy.secret import Secret
 from proxy.storage.keys import KeyRecord, digest_of
+from proxy.targets import compile_target, label_of, rate_limit_of, route_name_of, timeouts_of
 from proxy.trust import Trust
 
 
@@ -117,7 +118,7 @@ def compile_snapshot(
     """Build everything a request looks up, once. health: what is known of routes from before; None: nothing."""
     health = health or Health()
     providers = {name: _provider(name, section, config, adapters, health) for name, section in config.providers.items()}
-    names = Counter(_route_name(route) for model in config.models.values() for route in model.routes)
+    names = Counter(route_name_of(route) for model in config.models.values() for route in model.routes)
     models = {
         name: _model(name, section, config, providers, names, health)
         for name, section in config.models.items()
@@ -135,8 +136,8 @@ def compile_snapshot(
         ),
         routes=MappingProxyType(
             {
-                _label(name, _route_name(route), names): any(
-                    target.route == _route_name(route) for target in models[name].pool
+                label_of(name, route_name_of(route), names): any(
+                    target.route == route_name_of(route) for target in models[name].pool
                 )
                 for name, section in config.models.items()
                 for route in section.routes
@@ -189,7 +190,7 @@ def _model(
     resting: dict[str, str] = {}
     for route in section.routes:
         provider, provider_section = providers[route.provider], config.providers[route.provider]
-        route_name = _route_name(route)
+        route_name = route_name_of(route)
         if route.enabled is False:
             resting[route_name] = "disabled"
         elif not provider.active:
@@ -197,8 +198,8 @@ def _model(
         elif provider.adapter.simulated and real and route.enabled is not True:
             resting[route_name] = "simulated, and another route has a credential"
         else:
-            label = _label(name, route_name, names)
-            pool.append(_target(name, section, route, label, price, config, provider, provider_section, health))
+            label = label_of(name, route_name, names)
+            pool.append(compile_target(name, section, route, label, price, config, provider, provider_section, health))
     return ModelEntry(
         name=name,
         task=section.task,
@@ -214,64 +215,8 @@ def _model(
     )
 
 
-def _target(
-    model: str,
-    section: ModelConfig,
-    route: RouteConfig,
-    label: str,
-    price: Price,
-    config: Config,
-    provider: Provider,
-    provider_section: ProviderConfig,
-    health: Health,
-) -> Target:
-    overhead = provider_section.prompt_overhead_tokens
-    limits = rate_limit_of(route.limits)
-    return Target(
-        route=_route_name(route),
-        label=label,
-        model=model,
-        family=section.family,
-        provider=provider.name,
-        adapter=provider.adapter.name,
-        upstream_model=route.model,
-        price=price,
-        cost=None if route.cost is None else compile_price(route.cost, config.exchange_rates),
-        priority=route.priority,
-        weight=route.weight,
-        context_tokens=section.context_tokens,
-        max_output_tokens=section.max_output_tokens,
-        output_cap=section.max_output_tokens,
-        caps_output=getattr(provider.adapter, "caps_output", True),
-        prompt_overhead_tokens=provider.adapter.prompt_overhead_tokens if overhead is None else overhead,
-        options=provider_section.options,
-        timeouts=_timeouts(config, provider_section, route),
-        on_disconnect=provider_section.on_disconnect or config.defaults.on_disconnect,
-        limits=limits,
-        retry_ambiguous=route.retry_ambiguous,
-        health=health.route(label, (model, route.model), provider.health, None if limits == RateLimit() else limits),
-    )
-
-
 def _enabled(route: RouteConfig, providers: Mapping[str, Provider]) -> bool:
     return route.enabled is not False and providers[route.provider].active
-
-
-def _route_name(route: RouteConfig) -> str:
-    return route.name or route.provider
-
-
-def _label(model: str, route: str, names: Counter[str]) -> str:
-    return route if names[route] == 1 else f"{model}/{route}"
-
-
-def _timeouts(config: Config, *sections: ProviderConfig | RouteConfig) -> Timeouts:
-    """The defaults, overridden by the provider's, overridden by the route's."""
-    values: dict[str, float] = config.defaults.timeouts.model_dump()
-    for section in sections:
-        if section.timeouts is not None:
-            values.update({name: value for name, value in section.timeouts.model_dump().items() if value is not None})
-    return Timeouts(**values)
 
 
 def limits_of(section: Any) -> Limits:
@@ -281,17 +226,6 @@ def limits_of(section: Any) -> Limits:
         return None if amount is None else usd_to_nano(amount)
 
     return Limits(daily_nanousd=nano(section.daily_usd), monthly_nanousd=nano(section.monthly_usd))
-
-
-def rate_limit_of(section: Any) -> RateLimit:
-    """section: None, or anything with RateLimit's members."""
-    if section is None:
-        return RateLimit()
-    return RateLimit(
-        requests_per_minute=section.requests_per_minute,
-        tokens_per_minute=section.tokens_per_minute,
-        concurrent=section.concurrent,
-    )
 
 
 def _static_keys(config: Config) -> dict[str, KeyRecord]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from proxy.config import Config
 from proxy.control import AdminRefusal
 from proxy.explain import price_line
 from proxy.money import Price, Tier
-from proxy.snapshot import compile_snapshot
+from proxy.snapshot import Snapshot, compile_snapshot
 from tests.proxy.gateways import SIMULATED, STATIC_KEY, WITH_STATIC_KEY, opened
 
 FAMILIES = ("doubao", "qwen", "glm")
@@ -58,6 +59,21 @@ def anything(rng: random.Random) -> dict[str, Any]:
     }
 
 
+def make_ill(snapshot: Snapshot, rng: random.Random, now_ns: int) -> None:
+    """Leave some routes alone, and sometimes a provider, in any of the ways there are."""
+    for provider in snapshot.providers.values():
+        if rng.random() < 0.05:
+            provider.health.refuse("upstream_auth_failed", now_ns)
+    for target in (target for entry in snapshot.models.values() for target in entry.pool):
+        match rng.randint(0, 9):
+            case 0:
+                target.health.cool(60, "upstream_rate_limited", now_ns)
+            case 1:
+                target.health.open("upstream_error", now_ns)
+            case 2:
+                target.health.refuse("upstream_model_unavailable", now_ns)
+
+
 async def test_the_first_route_is_that_of_the_live_request_over_1000_configurations(tmp_path: Path) -> None:
     rng = random.Random(20261120)
     served = refused = 0
@@ -68,6 +84,7 @@ async def test_the_first_route_is_that_of_the_live_request_over_1000_configurati
             for _ in range(1000):
                 config = Config.model_validate(anything(rng))
                 gateway.snapshot = compile_snapshot(config, gateway.registry.adapters, gateway.snapshot.chain)
+                make_ill(gateway.snapshot, rng, gateway.app.clock.monotonic_ns())
                 name = rng.choice((*config.models, "m0-alias", "m9"))
                 body = {"messages": [{"role": "user", "content": "Hi"}]}
                 if rng.random() < 0.3:
@@ -84,6 +101,25 @@ async def test_the_first_route_is_that_of_the_live_request_over_1000_configurati
                     assert told["refusal"]["status"] == response.status
                     assert (told["refusal"]["code"], told["refusal"]["message"]) == (error["code"], error["message"])
     assert served > 300 and refused > 100
+
+
+async def test_who_is_left_out_and_why(tmp_path: Path) -> None:
+    async with opened(tmp_path, SIMULATED, {"RELAY_KEY": "k"}) as (gateway, caller):
+        pool = gateway.snapshot.models["seed"].pool
+        pool[0].health.cool(60, "upstream_rate_limited", gateway.app.clock.monotonic_ns())
+        told = await caller.call("POST", "explain", {"model": "seed"})
+        listed = (await caller.call("GET", "routes"))["routes"]
+    assert told["refusal"] == {
+        "stage": "routing",
+        "status": 429,
+        "code": "upstream_rate_limited",
+        "message": "Every route of this model is busy now; try again later.",
+    }
+    assert [rest["route"] for rest in told["resting"]] == ["sim", "real"]
+    assert re.fullmatch(r"cooling for another \d\d\.\d s: upstream_rate_limited", told["resting"][1]["reason"])
+    [real] = [route for route in listed if route["route"] == "real"]
+    assert (real["state"], real["reason"]) == ("cooling", "upstream_rate_limited")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", real["next_try"])
 
 
 async def test_the_upstream_request_is_shown_without_the_credential(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""Who may be asked now, and what a client is told where nobody may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from structlog.testing import capture_logs
+
+from proxy.chat import ChatRequest
+from proxy.context import RequestContext, Target
+from proxy.planning import ready, refusal
+from tests.plugins.targets import context, target
+
+S = 10**9
+CHAT = ChatRequest(body={}, body_bytes=2, model="m")
+STATES: dict[str, Callable[[Target], object]] = {
+    "serving": lambda target: None,
+    "cooling": lambda target: target.health.cool(20, "upstream_rate_limited", 0),
+    "open": lambda target: target.health.open("upstream_error, 5 in a row", 0),
+    "route refused": lambda target: target.health.refuse("upstream_model_unavailable", 0),
+    "credential refused": lambda target: target.health.credential.refuse("upstream_auth_failed", 0),
+}
+
+
+def ctx_of(*states: str) -> RequestContext:
+    targets = tuple(target(state) for state in states)
+    with capture_logs():
+        for state, made in zip(states, targets, strict=True):
+            STATES[state](made)
+    return context(chat=CHAT, candidates=targets)
+
+
+def test_while_all_may_be_asked_nothing_is_made() -> None:
+    ctx = ctx_of("serving", "serving")
+    assert ready(ctx, 0) is ctx.candidates
+
+
+def test_only_those_who_may_be_asked() -> None:
+    ctx = ctx_of(*STATES)
+    assert [target.route for target in ready(ctx, 0)] == ["serving"]
+    assert [target.route for target in ready(ctx, 5 * S)] == ["serving", "open"]
+    assert [target.route for target in ready(ctx, 20 * S)] == ["serving", "cooling", "open"]
+    assert len(ready(ctx, 60 * S)) == 5
+
+
+@pytest.mark.parametrize(
+    ("states", "status", "code", "headers"),
+    [
+        (["cooling"], 429, "upstream_rate_limited", {"retry-after": "20"}),
+        (["cooling", "open"], 429, "upstream_rate_limited", {"retry-after": "5"}),
+        (["route refused", "cooling"], 429, "upstream_rate_limited", {"retry-after": "20"}),
+        (["open"], 503, "no_route_available", {"retry-after": "5"}),
+        (["open", "credential refused"], 503, "no_route_available", {"retry-after": "5"}),
+        (["credential refused"], 502, "upstream_auth_failed", {"x-should-retry": "false"}),
+        (["route refused", "credential refused"], 502, "upstream_model_unavailable", {"x-should-retry": "false"}),
+    ],
+)
+def test_what_a_client_is_told(states: list[str], status: int, code: str, headers: dict[str, str]) -> None:
+    error = refusal(ctx_of(*states), 0)
+    assert (error.status, error.code, error.headers()) == (status, code, headers)
