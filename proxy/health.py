@@ -13,13 +13,11 @@ nanoseconds of the monotonic clock.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
-import structlog
-
+from proxy.circuit import SECOND_NS, Circuit
 from proxy.clock import Clock, SystemClock
 from proxy.errors import Remedy, UpstreamError, UpstreamRejectedUs
 from proxy.routelimits import RouteLimits, Taken
@@ -28,123 +26,18 @@ if TYPE_CHECKING:
     from proxy.chat import ChatRequest, Usage
     from proxy.context import RateLimit
 
-SECOND_NS = 10**9
 FAILURES_IN_A_ROW = 5
 LEAST_COUNTED = 20
 """Requests of which half must have failed, in RATE_NS to twice that."""
 RATE_NS = 30 * SECOND_NS
-OPEN_S, LONGEST_OPEN_S = 5, 120
-REFUSED_S, LONGEST_REFUSED_S = 60, 900
-COOL_S, LONGEST_COOL_S = 5, 120
-"""Where a provider says that it is busy but not for how long; and whatever it says."""
-TRIAL_WAIT_NS = SECOND_NS
-"""When to come again where one request is finding out."""
-
-log = structlog.get_logger("paifang")
+COOL_S = 5
+"""Where a provider says that it is busy, but not for how long."""
 
 
 class Slot(Protocol):
     """What an attempt occupies until its provider has answered."""
 
     def free(self) -> None: ...
-
-
-class Circuit:
-    """Whether a route or a credential may be asked now and, if not, why and until when."""
-
-    __slots__ = (
-        "__weakref__", "_clock", "_kind", "_overlooked", "_rounds", "_state", "name", "reason", "refusals", "trial", "until_ns",
-    )  # fmt: skip
-
-    def __init__(self, kind: str = "route", name: str = "", clock: Clock | None = None, *, overlooked: int = 0) -> None:
-        """kind: "route" or "credential", for the log. name: the route's label, or the provider.
-
-        overlooked: refusals in a row that mean nothing yet.
-        """
-        self.name = name
-        self.reason = ""
-        """Why it is not asked; "" while it is."""
-        self.until_ns = 0
-        """When it may be asked again; 0: all is well."""
-        self.trial = False
-        """One request is finding out."""
-        self.refusals = 0
-        """Since it was last taken."""
-        self._overlooked = overlooked
-        self._kind = kind
-        self._clock = clock or SystemClock()
-        self._state = "serving"
-        self._rounds = 0
-
-    def closed_for_ns(self, now_ns: int) -> int:
-        """How long it is not to be asked; 0 if it may be."""
-        if now_ns < self.until_ns:
-            return self.until_ns - now_ns
-        return TRIAL_WAIT_NS if self.trial else 0
-
-    def state(self, now_ns: int) -> str:
-        if self._state == "serving" or now_ns < self.until_ns:
-            return self._state
-        return "serving" if self._state == "cooling" else "probing"
-
-    def enter(self) -> bool:
-        """A request is about to be sent, which is allowed now. Returns whether it is the one that finds out."""
-        if not self.until_ns:
-            return False
-        if self._state == "cooling":
-            self._well()
-            return False
-        self.trial = True
-        return True
-
-    def cool(self, seconds: float, reason: str, now_ns: int) -> None:
-        """Leave it alone for so long, or for longer if it is left alone already."""
-        until_ns = now_ns + round(min(seconds, LONGEST_COOL_S) * SECOND_NS)
-        if until_ns <= max(now_ns, self.until_ns):
-            return
-        if self.state(now_ns) == "serving":
-            self._close("cooling", until_ns, reason, now_ns)
-        else:
-            self.until_ns = until_ns
-
-    def open(self, reason: str, now_ns: int) -> None:
-        self._back_off("open", OPEN_S, LONGEST_OPEN_S, reason, now_ns)
-
-    def refuse(self, reason: str, now_ns: int, least_s: float = 0) -> None:
-        """least_s: how long the provider says that it will refuse, where it does."""
-        self.refusals += 1
-        if self.refusals > self._overlooked:
-            self._back_off("refused", REFUSED_S, LONGEST_REFUSED_S, reason, now_ns, least_s)
-
-    def recover(self) -> None:
-        """The request that was finding out was answered."""
-        self.trial, self._rounds = False, 0
-        self._well()
-
-    def _back_off(
-        self, state: str, first_s: int, longest_s: int, reason: str, now_ns: int, least_s: float = 0
-    ) -> None:
-        seconds = max(min(first_s << min(self._rounds, 16), longest_s), least_s)
-        self._rounds += 1
-        self.trial = False
-        self._close(state, now_ns + round(seconds * SECOND_NS), reason, now_ns)
-
-    def _close(self, state: str, until_ns: int, reason: str, now_ns: int) -> None:
-        self._state, self.until_ns, self.reason = state, until_ns, reason
-        tell = log.error if state == "refused" else log.warning
-        tell(f"{self._kind} {state}", **{self._kind: self.name}, reason=reason, next_try=self.next_try(now_ns))
-
-    def _well(self) -> None:
-        self._state, self.until_ns, self.reason = "serving", 0, ""
-        log.info(f"{self._kind} serves again", **{self._kind: self.name})
-
-    def next_try(self, now_ns: int) -> str | None:
-        """When it may be asked again, as 2026-11-20T08:00:00.250Z; None: now."""
-        wait_ns = self.until_ns - now_ns
-        if wait_ns <= 0:
-            return None
-        moment = dt.datetime.fromtimestamp((self._clock.now_ns() + wait_ns) / SECOND_NS, dt.UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class RouteHealth(Circuit):
@@ -185,7 +78,9 @@ class RouteHealth(Circuit):
 
     def begin(self, now_ns: int, chat: ChatRequest, slot: Slot | None = None, *, again: bool = False) -> Flight:
         """A request goes to the route, whose `wait_ns` is 0. again: it has failed there before."""
-        trials = tuple(circuit for circuit in (self, self.credential) if circuit.until_ns and circuit.enter())
+        trials: tuple[Circuit, ...] = ()
+        if self.until_ns or self.credential.until_ns:
+            trials = tuple(each for each in (self, self.credential) if each.until_ns and each.enter(now_ns))
         return Flight(self, trials, None if self.limits is None else self.limits.take(now_ns, chat), slot, again)
 
     def succeeded(self, now_ns: int) -> None:
@@ -248,7 +143,7 @@ class Flight:
         elif error is not None:
             self._blame(error, now_ns)
         for circuit in self._trials:
-            circuit.trial = False
+            circuit.trial_until_ns = 0
         if self._slot is not None:
             self._slot.free()
         if self._taken is not None:

@@ -12,11 +12,12 @@ from typing import Any
 from proxy.adapter import Adapter, Adviser, Placed
 from proxy.chain import Chain
 from proxy.chat import Task
+from proxy.circuit import Circuit
 from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
 from proxy.context import Limits, Target
 from proxy.credentials import AccessKey, access_key_of, missing_key
 from proxy.errors import ModelNotFound
-from proxy.health import Circuit, Health
+from proxy.health import Health
 from proxy.money import FREE, Price, usd_to_nano
 from proxy.pricing import compile_price
 from proxy.secret import Secret

@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from proxy.chat import ChatRequest, Usage
+from proxy.circuit import Circuit
 from proxy.context import RateLimit
 from proxy.errors import (
     Remedy,
@@ -20,7 +21,7 @@ from proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from proxy.health import Circuit, Health, RouteHealth
+from proxy.health import Health, RouteHealth
 from proxy.routelimits import RouteLimits
 
 S = 10**9
@@ -126,6 +127,18 @@ def test_one_request_finds_out_and_each_failure_doubles_the_time(road: Road) -> 
     trial.end(road.now_ns, None, None, ok=True)
     road.go(*[FAILED] * 5)
     assert road.wait_s == 5
+
+
+def test_a_trial_that_takes_long_does_not_keep_the_others_waiting(road: Road) -> None:
+    road.go(*[FAILED] * 5)
+    road.clock.now_s = 5
+    slow = road.route.begin(road.now_ns, CHAT)
+    for road.clock.now_s, wait_s in ((5, 1), (14.5, 0.5), (15, 0)):
+        assert (road.state, road.wait_s) == ("probing", wait_s)
+    road.go(FAILED)
+    assert (road.state, road.wait_s) == ("open", 10)
+    slow.end(road.now_ns, None, None, ok=True)
+    assert road.state == "serving"
 
 
 def test_a_trial_whose_client_left_found_nothing_out(road: Road) -> None:
