@@ -95,6 +95,8 @@ class Attempts:
                     error.retry_after_s = planning.shortest_wait_s(ctx, monotonic_ns())
                 if story.reply.response is not None or story.reply.deaf or story.tries >= most:
                     raise
+                if story.taken:
+                    error.progress = Progress.AMBIGUOUS  # the job was accepted, whatever became of asking for its result
                 next_one = retry.following(error, target, untried, asked, monotonic_ns(), story.tries, self._jitter)
                 if next_one is None:
                     raise

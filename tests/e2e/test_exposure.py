@@ -199,5 +199,6 @@ async def test_a_provider_that_is_asked_first_and_polled_then(
         also={"jobs.py": JOBS},
     )
     assert (await served.chat(max_tokens=6)).status == 502
-    assert len(upstream.requests) == len(answers)
+    tries = 1 if owed else 3  # a job that was taken is not given twice
+    assert len(upstream.requests) == tries * len(answers)
     assert sum(amount for _, _, amount in await exposed(served)) == owed
