@@ -273,7 +273,7 @@ class Scrape(Collector):
             totals.absorb(state["totals"])
             in_flight.update(state["in_flight"])
         yield from totals.families()
-        up = GaugeMetricFamily("paifang_route_up", "1 if the route is enabled, has a credential and is healthy.", labels=("route",))
+        up = GaugeMetricFamily("paifang_route_up", "1 if it is enabled, has a credential and is healthy.", labels=("route",))
         flying = GaugeMetricFamily("paifang_route_in_flight", "Requests that are with the route.", labels=("route",))
         standing = GaugeMetricFamily(
             "paifang_route_state", "1 for the state that the route is in, in some process.", labels=("route", "state")

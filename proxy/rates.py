@@ -7,18 +7,15 @@ a process that is gone had taken is ended for it. Counts begin anew with the pro
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import NamedTuple, Protocol
 
 from proxy.clock import Clock
 from proxy.context import RateLimit
 from proxy.link import Link
+from proxy.ratewindow import SECOND_NS, Entry, Window
 
-SECOND_NS = 10**9
-WINDOW_NS = 60 * SECOND_NS
-GRAIN_NS = WINDOW_NS // 600
-"""What comes within a tenth of a second is kept as one, as of its last moment: a window has some 600 entries at most."""
 SLOT_WAIT_NS = SECOND_NS
 """When to try again where too many run at once: nobody knows when one of them ends."""
 
@@ -51,66 +48,6 @@ class Rates(Protocol):
     def end(self, number: int, used_tokens: int) -> None:
         """The request is over, and came to so many tokens; its slot is free again."""
         ...
-
-
-class Entry:
-    """What was counted at about one moment."""
-
-    __slots__ = ("amount", "at_ns", "since_ns")
-
-    def __init__(self, now_ns: int) -> None:
-        self.since_ns = self.at_ns = now_ns
-        self.amount = 0
-
-
-class Window:
-    """An amount over the last sixty seconds."""
-
-    __slots__ = ("_entries", "total")
-
-    def __init__(self) -> None:
-        self._entries: deque[Entry] = deque()
-        self.total = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._entries)
-
-    def expire(self, now_ns: int) -> None:
-        """Forget what is sixty seconds old. Comes before every other question."""
-        while self._entries and self._entries[0].at_ns + WINDOW_NS <= now_ns:
-            gone = self._entries.popleft()
-            self.total -= gone.amount
-            gone.amount = 0
-
-    def add(self, amount: int, now_ns: int) -> Entry:
-        """Returns the entry that it is part of."""
-        if not self._entries or self._entries[-1].since_ns + GRAIN_NS <= now_ns:
-            self._entries.append(Entry(now_ns))
-        entry = self._entries[-1]
-        entry.at_ns = now_ns
-        entry.amount += amount
-        self.total += amount
-        return entry
-
-    def take_back(self, amount: int, entry: Entry) -> None:
-        """What has expired stays expired."""
-        amount = min(amount, entry.amount)
-        entry.amount -= amount
-        self.total -= amount
-
-    def wait_ns(self, excess: int, now_ns: int) -> int:
-        """How long until so much of it has expired; 0 for none."""
-        for entry in self._entries:
-            if excess <= 0:
-                break
-            excess -= entry.amount
-            if excess <= 0:
-                return entry.at_ns + WINDOW_NS - now_ns
-        return 0
-
-    def reset_ns(self, now_ns: int) -> int:
-        """How long until all of it has expired."""
-        return self._entries[-1].at_ns + WINDOW_NS - now_ns if self._entries else 0
 
 
 class Account:
