@@ -22,7 +22,7 @@ from proxy.money import FREE, Price, usd_to_nano
 from proxy.pricing import compile_price
 from proxy.secret import Secret
 from proxy.storage.keys import KeyRecord, digest_of
-from proxy.targets import compile_target, label_of, rate_limit_of, route_name_of, timeouts_of
+from proxy.targets import compile_target, label_of, rate_limit_of, route_name_of
 from proxy.trust import Trust
 
 
