@@ -214,8 +214,8 @@ def test_the_dotenv_beside_the_file_is_read(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     assert problems_of("\ufeff" + BASE + "prot: 1\n", tmp_path) == [
-        '3:1: prot: unknown key "prot", expected one of admin, budget, defaults, exchange_rates, keys, metrics, models, '
-        "plugins, providers, redis, server, store, wallets"
+        '3:1: prot: unknown key "prot", expected one of admin, budget, defaults, exchange_rates, health, keys, metrics, '
+        "models, plugins, providers, redis, server, store, wallets"
     ]
 
 
