@@ -9,14 +9,14 @@ forgotten and read anew. All of this runs in the writer's thread.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from proxy.context import Charge
 from proxy.errors import BadRequest, RequestError
 from proxy.storage.keys import KeyRecord
-from proxy.storage.ledger import Exposure, Posting, Subject, UsageRow, Window
+from proxy.storage.ledger import Exposure, Posting, Prospect, Subject, UsageRow, Window
 from proxy.storage.records import Held, Spending, bounded_count, bounded_text, payer
 from proxy.storage.refusals import refusal
 from proxy.storage.statements import Cursor, Statements
@@ -112,14 +112,9 @@ class Books:
         if record is not None and (ended := record.refusal(self._now_ns)):
             return ended
         spendings = [self._spending(window) for window in windows]
-        granted, short = amount, None
-        for window, spending in zip(windows, spendings, strict=True):
-            left = window.limit_nanousd + spending.credit - spending.posted - spending.pending
-            if left < granted:
-                granted, short = left, (window, spending)
-        if short is not None and (floor is None or granted < floor):
-            window, spending = short
-            return refusal(window, spending.end_s, window.limit_nanousd + spending.credit, granted, amount)
+        granted = _fit(amount, windows, spendings, floor)
+        if isinstance(granted, RequestError):
+            return granted
         self._made += 1
         hold_id = self._epoch << EPOCH_BITS | self._made
         labels = (subject.key, subject.wallet or "", subject.model, subject.family, "", "")
@@ -146,6 +141,14 @@ class Books:
         self._changed_spendings.update(held.spendings)
         return granted
 
+    def foresee(self, amount: int, windows: Sequence[Window], floor: int | None) -> Prospect:
+        """What `reserve` would answer to a new request. Begins no window."""
+        spendings = [self._known_spending(window) or self._unbegun(window) for window in windows]
+        answer = _fit(amount, windows, spendings, floor)
+        granted, refused = (0, answer) if isinstance(answer, RequestError) else (answer, None)
+        left = [(_left(window, spending), spending.end_s) for window, spending in zip(windows, spendings, strict=True)]
+        return Prospect(granted_nanousd=granted, refusal=refused, left=tuple(left))
+
     def _join(self, held: Held, amount: int, windows: Sequence[Window]) -> int | RequestError:
         """A request that holds already is to hold in these windows too, and the larger of both amounts in all.
 
@@ -156,7 +159,7 @@ class Books:
         for window in windows:
             spending = self._spending(window)
             needed = more.setdefault(spending, whole)
-            left = window.limit_nanousd + spending.credit - spending.posted - spending.pending
+            left = _left(window, spending)
             if left < needed:
                 return refusal(window, spending.end_s, window.limit_nanousd + spending.credit, left, whole)
         for spending, needed in more.items():
@@ -317,9 +320,12 @@ class Books:
         latest = self._latest.get((window.scope, window.period))
         if latest is not None and latest.start_s == window.start_s:
             return latest
-        return self._find_spending(window, latest)
+        return self._find_spending(window, latest) or self._begin_spending(window)
 
-    def _find_spending(self, window: Window, latest: Spending | None) -> Spending:
+    def _known_spending(self, window: Window) -> Spending | None:
+        return self._find_spending(window, self._latest.get((window.scope, window.period)))
+
+    def _find_spending(self, window: Window, latest: Spending | None) -> Spending | None:
         """The window's own row, or the newest of its scope while that lasts: clocks and zones may change, a window doesn't.
 
         Holds where the asked window overlaps the newest or ends where that begins; so a clock that goes back over
@@ -335,12 +341,12 @@ class Books:
             if lasts and start_s < latest.end_s and window.end_s >= latest.start_s:
                 return latest
         row = self._cursor.execute(self._sql.spending_at, (scope, period, start_s)).fetchone()
-        if row is None:
-            found = self._begin_spending(window)
-        else:
-            found = self._know(row)
+        return None if row is None else self._newest(self._know(row))
+
+    def _newest(self, found: Spending) -> Spending:
+        latest = self._latest.get((found.scope, found.period))
         if latest is None or found.start_s > latest.start_s:
-            self._latest[scope, period] = found
+            self._latest[found.scope, found.period] = found
         return found
 
     def _begin_spending(self, window: Window) -> Spending:
@@ -350,14 +356,25 @@ class Books:
         scope, period, start_s = window.scope, window.period, window.start_s
         self._sql.new_spendings.write(self._cursor, [(scope, period, start_s, window.end_s, 0, carried, 0, 0, carried)])
         found = self._know(self._cursor.execute(self._sql.spending_at, (scope, period, start_s)).fetchone())
-        key = _key_of(scope)
+        for held in self._running_in(window):
+            held.spendings = (*held.spendings, found)
+            found.pending += held.amount
+            self._legs[held.id, found.id] = None
+            self._changed_spendings.add(found)
+        return self._newest(found)
+
+    def _unbegun(self, window: Window) -> Spending:
+        """What a new window would begin with."""
+        self._flush()
+        carried, pending = self._spent_before(window), sum(held.amount for held in self._running_in(window))
+        return Spending((0, window.scope, window.period, window.start_s, window.end_s, 0, carried, pending, 0, carried))
+
+    def _running_in(self, window: Window) -> Iterator[Held]:
+        """The holds that a new window counts."""
+        key = _key_of(window.scope)
         for held in self._open.values():
-            if held.created_ns >= start_s * 10**9 and (scope == GATEWAY or (key and held.subject[0] == key)):
-                held.spendings = (*held.spendings, found)
-                found.pending += held.amount
-                self._legs[held.id, found.id] = None
-                self._changed_spendings.add(found)
-        return found
+            if held.created_ns >= window.start_s * 10**9 and (window.scope == GATEWAY or (key and held.subject[0] == key)):
+                yield held
 
     def _spent_before(self, window: Window) -> int:
         """What the usage log has of this window. It is kept long enough for any."""
@@ -418,6 +435,23 @@ class Books:
         self._legs.clear()
         self._entries.clear()
         self._usage.clear()
+
+
+def _fit(amount: int, windows: Sequence[Window], spendings: Sequence[Spending], floor: int | None) -> int | RequestError:
+    """What can be held in all the windows: the amount or, with a floor, the most that fits. Else the refusal."""
+    granted, short = amount, None
+    for window, spending in zip(windows, spendings, strict=True):
+        left = _left(window, spending)
+        if left < granted:
+            granted, short = left, (window, spending)
+    if short is not None and (floor is None or granted < floor):
+        window, spending = short
+        return refusal(window, spending.end_s, window.limit_nanousd + spending.credit, granted, amount)
+    return granted
+
+
+def _left(window: Window, spending: Spending) -> int:
+    return window.limit_nanousd + spending.credit - spending.posted - spending.pending
 
 
 def _key_of(scope: str) -> str:

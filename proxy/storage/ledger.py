@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from proxy.context import Charge
+    from proxy.errors import RequestError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,17 @@ class Exposure:
     """For people: what happened, and how the amount comes about."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prospect:
+    """What `reserve` would answer now."""
+
+    granted_nanousd: int
+    """What would be held: the amount asked for or, with a floor, what could be had."""
+    refusal: RequestError | None
+    left: tuple[tuple[int, int], ...]
+    """(free nano-USD, Unix seconds of its end) of each window that was asked about; below 0 where it is overspent."""
+
+
 class Reservation(Protocol):
     """A `Hold` that stands in the ledger. settle and void answer with a Posting, which the pipeline commits."""
 
@@ -138,6 +150,10 @@ class Ledger(Protocol):
         Raises: BudgetExhausted (param: the window's), WalletEmpty, Unauthenticated (the subject's key is revoked or has
         expired), LedgerUnavailable.
         """
+        ...
+
+    async def foresee(self, amount_nanousd: int, windows: Sequence[Window], *, floor_nanousd: int | None = None) -> Prospect:
+        """What reserving this for a new request would come to; nothing is held or written. Raises: LedgerUnavailable."""
         ...
 
     async def commit(self, postings: Sequence[Posting], row: UsageRow | None, exposures: Sequence[Exposure] = ()) -> None:

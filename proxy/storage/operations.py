@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from proxy.context import Charge
 from proxy.storage.books import Books
 from proxy.storage.keys import KeyRecord
-from proxy.storage.ledger import Exposure, Posting, Subject, UsageRow, Window
+from proxy.storage.ledger import Exposure, Posting, Prospect, Subject, UsageRow, Window
 
 
 class Operation:
@@ -57,6 +57,21 @@ class Reserve(Operation):
         digest = self.subject.key_digest
         record = self.find_key(digest) if digest and self.find_key is not None else None
         return books.reserve(self.request_id, self.amount, self.windows, self.floor, self.subject, record)
+
+
+class Foresee(Operation):
+    """What holding an amount would come to."""
+
+    __slots__ = ("amount", "floor", "windows")
+
+    def __init__(self, future: asyncio.Future[Any], amount: int, windows: Sequence[Window], floor: int | None) -> None:
+        self.future = future
+        self.amount = amount
+        self.windows = windows
+        self.floor = floor
+
+    def apply(self, books: Books) -> Prospect:
+        return books.foresee(self.amount, self.windows, self.floor)
 
 
 class Commit(Operation):

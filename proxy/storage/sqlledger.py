@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 from proxy.context import Charge
 from proxy.storage.keys import KeyRecord
-from proxy.storage.ledger import Exposure, Posting, Subject, UsageRow, Window
-from proxy.storage.operations import Commit, Mark, Reserve
+from proxy.storage.ledger import Exposure, Posting, Prospect, Subject, UsageRow, Window
+from proxy.storage.operations import Commit, Foresee, Mark, Reserve
 from proxy.storage.records import checked_amount
 from proxy.storage.writer import Writer, unavailable
 
@@ -83,6 +83,14 @@ class SqlLedger:
             self._writer.put(Commit(None, (Posting(request_id=request_id, charge=None),), None))
             raise
         return SqlReservation(self._writer, request_id, held)
+
+    async def foresee(self, amount_nanousd: int, windows: Sequence[Window], *, floor_nanousd: int | None = None) -> Prospect:
+        """Raises: LedgerUnavailable; ValueError: the amount is none."""
+        checked_amount(amount_nanousd)
+        if self._writer.problem is not None:
+            raise unavailable(self._writer.problem)
+        prospect: Prospect = await self._writer.ask(lambda future: Foresee(future, amount_nanousd, windows, floor_nanousd))
+        return prospect
 
     async def commit(self, postings: Sequence[Posting], row: UsageRow | None, exposures: Sequence[Exposure] = ()) -> None:
         """Raises: LedgerUnavailable: not durable yet; it is kept and written as soon as the store can."""

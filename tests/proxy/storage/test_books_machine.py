@@ -17,8 +17,8 @@ from sqlalchemy.engine import make_url
 from proxy.context import Charge
 from proxy.errors import BudgetExhausted
 from proxy.storage.books import Books
-from proxy.storage.ledger import Exposure, Posting
-from proxy.storage.operations import Commit, Mark, Operation, Reserve
+from proxy.storage.ledger import Exposure, Posting, Prospect
+from proxy.storage.operations import Commit, Foresee, Mark, Operation, Reserve
 from proxy.storage.owner import begin_epoch
 from proxy.storage.sqlite import Database
 from proxy.storage.statements import Statements
@@ -86,6 +86,10 @@ class BooksMachine(RuleBasedStateMachine):
     )
     def reserve(self, request: str, amount: int, limits: dict[str, int], floor: int | None) -> None:
         windows = [window(limit, scope) for scope, limit in limits.items()]
+        rooms = [self.room(scope, limit) for scope, limit in limits.items()]
+        foreseen = self.do(Foresee(None, amount, windows, floor))
+        assert isinstance(foreseen, Prospect)
+        assert [left for left, _ in foreseen.left] == rooms
         answer = self.do(Reserve(None, request, amount, windows, floor, SUBJECT))
         known = self.holds.get(request)
         if known is not None and known.state == "over":
@@ -100,12 +104,14 @@ class BooksMachine(RuleBasedStateMachine):
             else:
                 assert isinstance(answer, BudgetExhausted)
             return
-        granted = min(amount, *(self.room(scope, limit) for scope, limit in limits.items()))
+        granted = min(amount, *rooms)
         if granted == amount or (floor is not None and granted >= floor):
-            assert answer == granted
+            assert answer == foreseen.granted_nanousd == granted
+            assert foreseen.refusal is None
             self.holds[request] = Wanted(granted, frozenset(limits))
         else:
             assert isinstance(answer, BudgetExhausted)
+            assert str(foreseen.refusal) == str(answer)
 
     @rule(request=REQUESTS, amount=AMOUNTS)
     def checkpoint(self, request: str, amount: int) -> None:

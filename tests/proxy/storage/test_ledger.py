@@ -253,3 +253,17 @@ async def test_a_closed_ledger_takes_nothing(store: Store) -> None:
     with pytest.raises(LedgerUnavailable):
         await store.ledger.reserve("a", 1, [window(100)])
     assert store.problem == "the store is closed"
+
+
+async def test_what_is_only_foreseen_is_neither_held_nor_begun(store: Store) -> None:
+    await spend(store, "a", 70, 100)
+    windows = [window(100), wallet_window("nobody's")]
+    for _ in range(2):
+        foreseen = await store.ledger.foresee(50, windows, floor_nanousd=0)
+        assert (foreseen.granted_nanousd, foreseen.refusal) == (0, None)
+        assert foreseen.left == ((30, START_S + DAY_S), (0, wallet_window("").end_s))
+    refused = (await store.ledger.foresee(50, [window(100)])).refusal
+    assert isinstance(refused, BudgetExhausted) and refused.param == "key.daily"
+    assert (store.ledger.unsettled, await store.wallets.list()) == (0, [])
+    assert (await store.ledger.reserve("b", 30, [window(100)])).amount_nanousd == 30
+    assert await store.reports.verify() == []

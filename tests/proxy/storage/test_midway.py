@@ -27,9 +27,11 @@ async def spend(store: Store, request_id: str, amount: int, *, day: int = 0, **f
 
 
 async def left(store: Store, limits: Window) -> int:
-    """What a request may hold at most."""
+    """What a request may hold at most; foreseen and then held."""
+    foreseen = await store.ledger.foresee(10**6, [limits], floor_nanousd=0)
     held = await store.ledger.reserve(f"probe {limits.scope}", 10**6, [limits], floor_nanousd=0)
     await store.ledger.commit([held.void()], None)
+    assert foreseen.left == ((held.amount_nanousd, limits.end_s),)
     return held.amount_nanousd
 
 
