@@ -178,6 +178,7 @@ class Crew(Alone):
             "gather": self.gather,
             "event": gateway.app.events.tell,
             "rates.take": worker.rates.take,
+            "rates.look": worker.rates.look,
             "rates.end": worker.rates.end,
         }
         try:

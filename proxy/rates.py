@@ -20,6 +20,10 @@ SLOT_WAIT_NS = SECOND_NS
 """When to try again where too many run at once: nobody knows when one of them ends."""
 
 
+Values = tuple[int | None, int | None, int | None]
+"""A RateLimit as it goes over a link."""
+
+
 class Standing(NamedTuple):
     """How a name stands after it asked for more."""
 
@@ -45,6 +49,10 @@ class Rates(Protocol):
         """Take so many requests and tokens and one slot, all or nothing. Answers at once where the counts are kept here."""
         ...
 
+    def look(self, name: str, limit: RateLimit, requests: int, tokens: int) -> Standing | Awaitable[Standing]:
+        """What `take` would answer, but its number is 0: nothing is taken."""
+        ...
+
     def end(self, number: int, used_tokens: int) -> None:
         """The request is over, and came to so many tokens; its slot is free again."""
         ...
@@ -65,6 +73,18 @@ class Account:
         self.requests.expire(now_ns)
         self.tokens.expire(now_ns)
         return not (self.running or self.requests or self.tokens)
+
+    def standing(self, number: int, param: str, wait_ns: int, now_ns: int) -> Standing:
+        return Standing(
+            number,
+            param,
+            wait_ns,
+            self.running,
+            self.requests.total,
+            self.requests.reset_ns(now_ns),
+            self.tokens.total,
+            self.tokens.reset_ns(now_ns),
+        )
 
 
 class KeptRates:
@@ -92,16 +112,15 @@ class KeptRates:
             if requests:
                 account.requests.add(requests, now_ns)
             self._running[number] = (account, tokens, account.tokens.add(tokens, now_ns))
-        return Standing(
-            number,
-            param,
-            wait_ns,
-            account.running,
-            account.requests.total,
-            account.requests.reset_ns(now_ns),
-            account.tokens.total,
-            account.tokens.reset_ns(now_ns),
-        )
+        return account.standing(number, param, wait_ns, now_ns)
+
+    def look(self, name: str, limit: RateLimit, requests: int, tokens: int) -> Standing:
+        now_ns = self._now_ns()
+        account = self._accounts.get(name) or Account()
+        account.requests.expire(now_ns)
+        account.tokens.expire(now_ns)
+        wait_ns, param = _longest_wait(account, limit, requests, tokens, now_ns)
+        return account.standing(0, param, wait_ns, now_ns)
 
     def end(self, number: int, used_tokens: int) -> None:
         account, tokens, entry = self._running.pop(number)
@@ -130,13 +149,16 @@ class LinkedRates:
 
     async def take(self, name: str, limit: RateLimit, requests: int, tokens: int) -> Standing:
         """Raises: LinkLost."""
-        limits = (limit.requests_per_minute, limit.tokens_per_minute, limit.concurrent)
-        asking = asyncio.ensure_future(self._link.call("rates.take", name, limits, requests, tokens))
+        asking = asyncio.ensure_future(self._link.call("rates.take", name, _values(limit), requests, tokens))
         try:
             return Standing(*await asyncio.shield(asking))
         except asyncio.CancelledError:
             asking.add_done_callback(self._give_back)
             raise
+
+    async def look(self, name: str, limit: RateLimit, requests: int, tokens: int) -> Standing:
+        """Raises: LinkLost."""
+        return Standing(*await self._link.call("rates.look", name, _values(limit), requests, tokens))
 
     def _give_back(self, asking: asyncio.Future[tuple[int, ...]]) -> None:
         """Whoever asked is gone, and what was asked for may have been taken."""
@@ -154,18 +176,16 @@ class RatesDesk:
         self._rates = rates
         self._running: set[int] = set()
 
-    def take(
-        self, name: str, limits: tuple[int | None, int | None, int | None], requests: int, tokens: int
-    ) -> tuple[int | str, ...]:
+    def take(self, name: str, limits: Values, requests: int, tokens: int) -> tuple[int | str, ...]:
         """Returns a Standing, as values."""
-        requests_per_minute, tokens_per_minute, concurrent = limits
-        limit = RateLimit(
-            requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent
-        )
-        standing = self._rates.take(name, limit, requests, tokens)
+        standing = self._rates.take(name, _limit(limits), requests, tokens)
         if standing.number:
             self._running.add(standing.number)
         return tuple(standing)
+
+    def look(self, name: str, limits: Values, requests: int, tokens: int) -> tuple[int | str, ...]:
+        """Returns a Standing, as values."""
+        return tuple(self._rates.look(name, _limit(limits), requests, tokens))
 
     def end(self, number: int, used_tokens: int) -> None:
         self._running.discard(number)
@@ -175,6 +195,15 @@ class RatesDesk:
         """The other process is gone."""
         while self._running:
             self._rates.end(self._running.pop(), 0)
+
+
+def _values(limit: RateLimit) -> Values:
+    return limit.requests_per_minute, limit.tokens_per_minute, limit.concurrent
+
+
+def _limit(values: Values) -> RateLimit:
+    requests_per_minute, tokens_per_minute, concurrent = values
+    return RateLimit(requests_per_minute=requests_per_minute, tokens_per_minute=tokens_per_minute, concurrent=concurrent)
 
 
 def _longest_wait(account: Account, limit: RateLimit, requests: int, tokens: int, now_ns: int) -> tuple[int, str]:

@@ -26,7 +26,8 @@ class Shared:
     async def join(self) -> LinkedRates:
         ours, theirs = socket.socketpair()
         desk = RatesDesk(self.kept)
-        self.links.append(await Link.over(ours, {"rates.take": desk.take, "rates.end": desk.end}, desk.close))
+        answers = {"rates.take": desk.take, "rates.look": desk.look, "rates.end": desk.end}
+        self.links.append(await Link.over(ours, answers, desk.close))
         self.links.append(await Link.over(theirs, {}, lambda: None))
         return LinkedRates(self.links[-1])
 
@@ -51,6 +52,15 @@ async def test_one_count_for_all(shared: Shared) -> None:
     again = await first.take("ci", TWO, 1, 10)
     assert (again.running, again.tokens) == (2, 23)
     assert not shared.kept.take("ci", TWO, 1, 10).number
+
+
+async def test_a_look_takes_nothing(shared: Shared) -> None:
+    rates = await shared.join()
+    assert await rates.look("ci", TWO, 1, 10) == (0, "", 0, 0, 0, 0, 0, 0)
+    for _ in range(2):
+        await rates.take("ci", TWO, 1, 10)
+    for look in (await rates.look("ci", TWO, 1, 10), shared.kept.look("ci", TWO, 1, 10)):
+        assert (look.number, look.param, look.running, look.tokens) == (0, "concurrent", 2, 20)
 
 
 async def test_who_is_gone_keeps_no_slot(shared: Shared) -> None:
