@@ -7,7 +7,7 @@ without any limit is held all the same, so that what it may have cost is known a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,12 +18,14 @@ from proxy import (
     Calendar,
     Charge,
     Clock,
+    Forecast,
     Ledger,
     Limits,
     Posting,
     Principal,
     RequestContext,
     Reservation,
+    Room,
     Subject,
     Window,
     affordable_cap,
@@ -102,7 +104,7 @@ class Budget:
         most = cost_bound(chat, targets) * times
         if not most:
             return None
-        windows = await self._windows(ctx, principal)
+        windows = await self._windows(ctx, principal, (target.family for target in targets))
         model = ctx.model
         user = chat.body.get("user")
         reservation = await self._ledger.reserve(
@@ -123,15 +125,34 @@ class Budget:
             return Held(reservation, ctx)
         return Held(reservation, ctx, affordable_cap(chat, targets, reservation.amount_nanousd // times))
 
-    async def _windows(self, ctx: RequestContext, principal: Principal) -> list[Window]:
-        """Every window with a limit that the request falls into, the widest first."""
+    @hookimpl
+    async def foresee(self, ctx: RequestContext, config: BudgetOptions) -> Forecast:
+        chat, principal, targets = ctx.chat, ctx.principal, ctx.candidates
+        assert principal is not None
+        most, floor, families = 0, None, tuple(principal.family_budgets)
+        if chat is not None:
+            refuse_unpriced(chat, targets)
+            most, families = cost_bound(chat, targets), tuple(target.family for target in targets)
+            floor = smallest_cost_bound(chat, targets) if config.when_short == "clamp" else None
+        windows = await self._windows(ctx, principal, families)
+        prospect = await self._ledger.foresee(most, windows, floor_nanousd=floor)
+        rooms = tuple(_room(window, *left) for window, left in zip(windows, prospect.left, strict=True))
+        if chat is None or not most:
+            return Forecast(rooms=rooms)
+        granted = prospect.granted_nanousd
+        clamped = prospect.refusal is None and granted < most
+        cap = affordable_cap(chat, targets, granted) if clamped else None
+        return Forecast(rooms=rooms, refusal=prospect.refusal, output_cap=cap)
+
+    async def _windows(self, ctx: RequestContext, principal: Principal, families: Iterable[str]) -> list[Window]:
+        """Every window with a limit that something for these families falls into, the widest first."""
         await self._calendar.load(principal.timezone)
         now_s = self._clock.now_ns() // SECOND_NS
         key = f"key:{principal.id}"
         windows = [*self._of("gateway", "gateway", ctx.snapshot.gateway_budget, "UTC", now_s)]
         windows += self._of(key, "key", principal.budget, principal.timezone, now_s)
         if principal.family_budgets:
-            for family in dict.fromkeys(target.family for target in ctx.candidates):
+            for family in dict.fromkeys(families):
                 if limits := principal.family_budgets.get(family):
                     windows += self._of(f"{key}/family:{family}", "family", limits, principal.timezone, now_s)
         if principal.wallet is not None:
@@ -153,6 +174,18 @@ class Budget:
             yield _window(scope, level, "daily", limits.daily_nanousd, self._calendar.day(now_s, zone))
         if limits.monthly_nanousd is not None:
             yield _window(scope, level, "monthly", limits.monthly_nanousd, self._calendar.month(now_s, zone))
+
+
+def _room(window: Window, left_nanousd: int, end_s: int) -> Room:
+    lasting = window.period == "lifetime"
+    return Room(
+        scope=window.scope,
+        param=window.param,
+        unit="nano-USD",
+        limit=None if lasting else window.limit_nanousd,
+        left=left_nanousd,
+        resets_s=None if lasting else end_s,
+    )
 
 
 def _window(scope: str, level: str, period: str, limit_nanousd: int, span: tuple[int, int]) -> Window:

@@ -8,9 +8,23 @@ of a gateway share the counts.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from typing import Literal
 
-from proxy import App, Charge, ChatRequest, RateLimit, RateLimited, Rates, RequestContext, Standing, hookimpl
+from proxy import (
+    App,
+    Charge,
+    ChatRequest,
+    Clock,
+    Forecast,
+    RateLimit,
+    RateLimited,
+    Rates,
+    RequestContext,
+    Room,
+    Standing,
+    hookimpl,
+)
 
 SECOND_NS = 10**9
 BYTES_PER_TOKEN = 4
@@ -39,10 +53,11 @@ class RateLimits:
     """Holds each key to its `rate_limit`, as it stands when a request is admitted."""
 
     _rates: Rates
+    _clock: Clock
 
     @hookimpl
     def startup(self, app: App) -> None:
-        self._rates = app.rates
+        self._rates, self._clock = app.rates, app.clock
 
     @hookimpl
     def reserve(self, ctx: RequestContext) -> Admitted | Awaitable[Admitted] | None:
@@ -51,15 +66,28 @@ class RateLimits:
         if principal is None or chat is None or principal.rate_limit == RateLimit():
             return None
         limit = principal.rate_limit
-        tokens = _tokens(ctx, chat)
-        if limit.tokens_per_minute is not None:
-            tokens = min(tokens, limit.tokens_per_minute)
+        tokens = _tokens(ctx, chat, limit)
         # A request that grows on its way is reserved for twice; it is one request all the same.
         requests = 0 if "rate_limit" in ctx.state else 1
         standing = self._rates.take(principal.id, limit, requests, tokens)
         if isinstance(standing, Standing):
             return self._admit(ctx, limit, requests, tokens, standing)
         return self._admit_later(ctx, limit, requests, tokens, standing)
+
+    @hookimpl
+    async def foresee(self, ctx: RequestContext) -> Forecast | None:
+        principal, chat = ctx.principal, ctx.chat
+        if principal is None or principal.rate_limit == RateLimit():
+            return None
+        limit = principal.rate_limit
+        requests, tokens = (0, 0) if chat is None else (1, _tokens(ctx, chat, limit))
+        answer = self._rates.look(principal.id, limit, requests, tokens)
+        standing = answer if isinstance(answer, Standing) else await answer
+        refused = chat is not None and standing.param
+        return Forecast(
+            rooms=tuple(_rooms(f"key:{principal.id}", limit, standing, self._clock.now_ns())),
+            refusal=_refusal(limit, requests, tokens, standing) if refused else None,
+        )
 
     async def _admit_later(
         self, ctx: RequestContext, limit: RateLimit, requests: int, tokens: int, standing: Awaitable[Standing]
@@ -74,11 +102,28 @@ class RateLimits:
         return Admitted(self._rates, standing.number)
 
 
-def _tokens(ctx: RequestContext, chat: ChatRequest) -> int:
-    """About how many tokens the request will come to."""
+def _tokens(ctx: RequestContext, chat: ChatRequest, limit: RateLimit) -> int:
+    """About how many tokens the request will come to, at most the whole limit."""
     cap = max((target.output_cap for target in ctx.candidates), default=0)
     answer = cap if chat.max_output_tokens is not None else min(cap, USUAL_ANSWER_TOKENS)
-    return -(-chat.body_bytes // BYTES_PER_TOKEN) + chat.n * answer
+    tokens = -(-chat.body_bytes // BYTES_PER_TOKEN) + chat.n * answer
+    return tokens if limit.tokens_per_minute is None else min(tokens, limit.tokens_per_minute)
+
+
+def _rooms(scope: str, limit: RateLimit, standing: Standing, now_ns: int) -> Iterator[Room]:
+    requests_s, tokens_s = _seconds(now_ns + standing.requests_reset_ns), _seconds(now_ns + standing.tokens_reset_ns)
+    limits: tuple[tuple[str, Literal["requests", "tokens"], int | None, int, int | None], ...] = (
+        ("requests_per_minute", "requests", limit.requests_per_minute, standing.requests, requests_s),
+        ("tokens_per_minute", "tokens", limit.tokens_per_minute, standing.tokens, tokens_s),
+        ("concurrent", "requests", limit.concurrent, standing.running, None),
+    )
+    for param, unit, most, taken, resets_s in limits:
+        if most is not None:
+            yield Room(scope=scope, param=param, unit=unit, limit=most, left=most - taken, resets_s=resets_s)
+
+
+def _seconds(ns: int) -> int:
+    return -(-ns // SECOND_NS)
 
 
 def _refusal(limit: RateLimit, requests: int, tokens: int, standing: Standing) -> RateLimited:

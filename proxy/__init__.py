@@ -23,12 +23,14 @@ from proxy.clock import Clock
 from proxy.context import (
     Attempt,
     Charge,
+    Forecast,
     Hold,
     Limits,
     Outcome,
     Principal,
     RateLimit,
     RequestContext,
+    Room,
     Target,
     Timeline,
 )
@@ -65,7 +67,7 @@ from proxy.money import Price
 from proxy.rates import Rates, Standing
 from proxy.secret import Secret
 from proxy.storage.keys import KeyRecord, KeyStore, digest_of
-from proxy.storage.ledger import Ledger, Posting, Reservation, Subject, UsageRow, Window
+from proxy.storage.ledger import Ledger, Posting, Prospect, Reservation, Subject, UsageRow, Window
 
 __all__ = [
     "DONE",
@@ -89,6 +91,7 @@ __all__ = [
     "Finish",
     "Fleet",
     "Forbidden",
+    "Forecast",
     "GatewayError",
     "GatewayFault",
     "Hold",
@@ -108,6 +111,7 @@ __all__ = [
     "Price",
     "Principal",
     "Progress",
+    "Prospect",
     "RateLimit",
     "RateLimited",
     "Rates",
@@ -116,6 +120,7 @@ __all__ = [
     "RequestContext",
     "RequestError",
     "Reservation",
+    "Room",
     "Secret",
     "Send",
     "Standing",

@@ -80,7 +80,8 @@ class AdminEndpoints:
         return {"keys": [self._body(record) for record in self._records()]}
 
     async def key(self, request: web.Request) -> Mapping[str, Any]:
-        return self._body(self._find(request))
+        record = self._find(request)
+        return {**self._body(record), "left": await self._explainer.left(record)}
 
     async def create_key(self, request: web.Request) -> Mapping[str, Any]:
         form = read_form(KeyForm, await body_of(request))

@@ -81,7 +81,7 @@ class Attempts:
                 untried.remove(target)
             story.flight = target.health.begin(monotonic_ns(), asked, slot, again=again)
             try:
-                return await self._attempt(story, _as_held(ctx, target), deadline_s)
+                return await self._attempt(story, planning.as_held(ctx, target), deadline_s)
             except UpstreamError as error:
                 log.warning(
                     "attempt failed",
@@ -191,7 +191,7 @@ class Attempts:
             await settlement.void(story, self._app.ledger)
             await settlement.reserve(story, self._app.keys, self._app.ledger)
             assert story.target is not None
-            story.target = _as_held(story.ctx, story.target)
+            story.target = planning.as_held(story.ctx, story.target)
             advance(story.ctx, target=story.target)
 
     async def _converse(self, story: Story, exchange: Exchange, deadline_s: float) -> None:
@@ -245,11 +245,6 @@ class Attempts:
             if story.target is None or story.target.on_disconnect == "cancel":
                 raise
             story.reply.deaf = True
-
-
-def _as_held(ctx: RequestContext, target: Target) -> Target:
-    """The target with the output cap that the holds cover."""
-    return next(candidate for candidate in ctx.candidates if candidate.label == target.label)
 
 
 def _may_cost_more(story: Story, changed: ChatRequest) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pluggy
 
-from proxy.context import RequestContext
+from proxy.context import Forecast, RequestContext
 from proxy.deadlines import Deadlines
 from proxy.errors import GatewayError, PluginFault
 from proxy.hookspecs import STAGE_OF_HOOK
@@ -106,6 +106,23 @@ class Chain:
             if not (callable(getattr(hold, "settle", None)) and callable(getattr(hold, "void", None))):
                 raise self._junk("reserve", call, hold, "Hold with settle(charge) and void()")
             taken.append(hold)
+
+    async def forecasts(self, ctx: RequestContext) -> list[Forecast]:
+        """What every plugin's `reserve` would come to, in their order."""
+        told = []
+        for call in self._calls["foresee"]:
+            try:
+                answer = self._call("foresee", call, ctx, {})
+                if answer is not None and hasattr(answer, "__await__"):
+                    answer = await self._awaited("foresee", call, ctx, answer)
+            except GatewayError as error:
+                answer = Forecast(refusal=error)
+            if answer is None:
+                continue
+            if not isinstance(answer, Forecast):
+                raise self._junk("foresee", call, answer, "Forecast")
+            told.append(answer)
+        return told
 
     async def fold(
         self,

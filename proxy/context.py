@@ -4,6 +4,7 @@ RequestContext   one request as far as it has come
 Principal        who asks, and what they may
 Target           one place a request can go: a route of a model, compiled
 Hold             something reserved for a request, settled or voided at its end
+Forecast         what reserving would come to, with the Room that each limit has left
 Outcome          how it ended
 Charge           what it costs
 """
@@ -132,6 +133,33 @@ class Hold(Protocol):
 
     def void(self) -> Any:
         """The request came to nothing: give back what was held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What is left of one limit."""
+
+    scope: str
+    """Whose it is: "gateway", "key:ci", "key:ci/family:doubao", "wallet:team-a"."""
+    param: str
+    """What a refusal names: "key.daily", "wallet", "requests_per_minute"."""
+    unit: Literal["nano-USD", "requests", "tokens"]
+    limit: int | None
+    """None: a balance, which is all that there is."""
+    left: int
+    """Below 0 where more was spent."""
+    resets_s: int | None
+    """Unix seconds when the whole limit is free again if nothing more is taken; None: at no set time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a plugin's `reserve` would come to now."""
+
+    rooms: tuple[Room, ...] = ()
+    refusal: GatewayError | None = None
+    output_cap: int | None = None
+    """Tokens per choice, where the hold would cover no more than that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

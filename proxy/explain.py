@@ -1,30 +1,31 @@
 """What would happen to a request, without calling anyone: the steps and the routes that live traffic would take now.
 
-It runs the pipeline's own code, up to the budget: what the request would hold is told, but nothing is held, because even a
-hold of a moment could refuse somebody's real request.
+It runs the pipeline's own code, save at the budget: there each plugin is asked what holding would come to, and nothing is held,
+because even a hold of a moment could refuse somebody's real request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 from multidict import CIMultiDict
 
-from proxy import planning
+from proxy import planning, settlement
 from proxy.adapter import Send, open_exchange
 from proxy.app import App
 from proxy.bound import cost_bound
 from proxy.chat import ChatRequest
-from proxy.context import Principal, RequestContext, Target
+from proxy.context import Forecast, Principal, RequestContext, Room, Target
 from proxy.endpoints.tasks import question
 from proxy.errors import GatewayError, NotFound
 from proxy.money import Price, nano_to_usd
 from proxy.pipeline import Pipeline
 from proxy.secret import Secret
 from proxy.snapshot import ModelEntry, Snapshot
+from proxy.spanquery import iso
 from proxy.storage.keys import KeyRecord
 from proxy.upstream import AiohttpTransport
 
@@ -39,7 +40,11 @@ class Explanation:
     steps: list[dict[str, Any]] = field(default_factory=list)
     """{"stage", "plugins", "result"} in the order of the chain."""
     refusal: dict[str, Any] | None = None
-    """{"stage", "status", "code", "message"} if it would be refused."""
+    """{"stage", "status", "message", "type", "param", "code"} if it would be refused."""
+    left: list[dict[str, Any]] = field(default_factory=list)
+    """Of each limit that it falls under: {"param", "scope", "limit", "left", "unit", "resets_at"}."""
+    clamped_max_tokens: int | None = None
+    """What its output cap would be lowered to; None: it would not be."""
     routes: list[dict[str, Any]] = field(default_factory=list)
     """In the order to try; those beyond `attempts` never are."""
     resting: list[dict[str, Any]] = field(default_factory=list)
@@ -47,6 +52,8 @@ class Explanation:
     attempts: int = 0
     request: dict[str, Any] | None = None
     """What would be sent to the first route, credentials masked; None: it answers by itself."""
+    dropped: tuple[str, ...] = ()
+    """Fields that the first route would leave out."""
 
 
 class Explainer:
@@ -62,12 +69,10 @@ class Explainer:
 
         Raises: NotFound: no such key. Everything else that goes wrong is part of the answer.
         """
-        snapshot = self._app.current()
+        ctx = self._context()
+        snapshot = ctx.snapshot
         record = None if key is None else find_key(snapshot, self._app, key)
         answer = Explanation(model=model, attempts=snapshot.config.defaults.retry.attempts)
-        ctx = RequestContext(
-            request_id="req_explain", snapshot=snapshot, received_ns=self._app.clock.now_ns(), headers=CIMultiDict()
-        )
         stage = "auth"
         try:
             ctx = replace(ctx, principal=self._principal(record, ctx))
@@ -83,8 +88,10 @@ class Explainer:
             await planning.admit(ctx, chat, entry)
             _step(answer, ctx, stage, "authorize", f"allowed; {len(ctx.candidates)} candidates")
             stage = "budget"
-            most = nano_to_usd(cost_bound(chat, ctx.candidates))
-            _step(answer, ctx, stage, "reserve", f"may cost up to {most} USD; nothing is held now")
+            forecasts = await self._forecasts(ctx)
+            answer.left = _rooms(forecasts)
+            _step(answer, ctx, stage, "reserve", _most(ctx, chat))
+            ctx = _held(ctx, forecasts, answer)
             stage = "routing"
             now_ns = self._app.clock.monotonic_ns()
             answer.resting += _unasked(ctx, now_ns)
@@ -93,26 +100,56 @@ class Explainer:
             _step(answer, ctx, stage, "route", f"{targets[0].route} first, turn {ctx.turn}")
             stage = "adapter"
             ctx = replace(ctx, target=targets[0])
-            answer.request = await self._request(ctx, chat, targets[0])
+            await self._open(ctx, chat, answer)
             told = f"{answer.request['method']} {answer.request['url']}" if answer.request else "answers by itself"
             _step(answer, ctx, stage, "transform_request", f"{targets[0].adapter}: {told}")
         except GatewayError as error:
-            answer.refusal = {"stage": stage, "status": error.status, "code": error.code, "message": error.message}
+            answer.refusal = {"stage": stage, "status": error.status, **error.body()["error"]}
         return answer
+
+    async def left(self, record: KeyRecord) -> list[dict[str, Any]] | None:
+        """What is left of everything that a key is held to, as in Explanation; None: it can't be told now."""
+        ctx = self._context()
+        if record.refusal(ctx.received_ns):
+            return []
+        forecasts = await ctx.snapshot.chain.forecasts(replace(ctx, principal=record.admit(ctx.received_ns)))
+        return None if any(forecast.refusal for forecast in forecasts) else _rooms(forecasts)
+
+    def _context(self) -> RequestContext:
+        return RequestContext(
+            request_id="req_explain",
+            snapshot=self._app.current(),
+            received_ns=self._app.clock.now_ns(),
+            headers=CIMultiDict(),
+        )
 
     def _principal(self, record: KeyRecord | None, ctx: RequestContext) -> Principal:
         return Principal(id="") if record is None else record.admit(ctx.received_ns)
 
-    async def _request(self, ctx: RequestContext, chat: ChatRequest, target: Target) -> dict[str, Any] | None:
-        """The first request to the provider, made as for a live one but with a credential that is none."""
+    async def _forecasts(self, ctx: RequestContext) -> list[Forecast]:
+        """What holding would come to. Raises: LedgerUnavailable: nothing would be held."""
+        settlement.refuse_unrecorded(ctx, self._app.ledger)
+        return await ctx.snapshot.chain.forecasts(ctx)
+
+    async def _open(self, ctx: RequestContext, chat: ChatRequest, answer: Explanation) -> None:
+        """Find the first request to the provider, made as for a live one but with a credential that is none."""
         await ctx.snapshot.chain.every("authorize", ctx)
+        target = ctx.target
+        assert target is not None
+        changed = await planning.transformed(ctx, chat)
+        if changed is not chat:
+            # Live, more is held where a plugin made it larger; if it fits now, it fits beside what is not held.
+            ctx = replace(ctx, chat=changed)
+            target = planning.as_held(_held(ctx, await self._forecasts(ctx), answer), target)
         provider = ctx.snapshot.providers[target.provider]
         credential = MASK if provider.credential or provider.access else provider.credential
         provider = replace(provider, signer="")
-        step = open_exchange(provider.adapter, await planning.transformed(ctx, chat), target).next()
+        exchange = open_exchange(provider.adapter, changed, target)
+        answer.dropped = tuple(exchange.dropped)
+        step = exchange.next()
         if not isinstance(step, Send):
-            return None
-        return {
+            return
+        answer.request = {
             "method": step.method,
             "url": provider.base_url + step.path,
             "headers": self._transport.headers(provider, step, credential),
@@ -146,6 +183,42 @@ def _up_to(tier: Mapping[str, Any]) -> str:
 
 def _step(answer: Explanation, ctx: RequestContext, stage: str, hook: str, result: str) -> None:
     answer.steps.append({"stage": stage, "plugins": list(ctx.snapshot.chain.plugins(hook)), "result": result})
+
+
+def _held(ctx: RequestContext, forecasts: Sequence[Forecast], answer: Explanation) -> RequestContext:
+    """The request as it goes on when everything is held. Raises: the first refusal."""
+    for forecast in forecasts:
+        if forecast.refusal is not None:
+            raise forecast.refusal
+    caps = [forecast.output_cap for forecast in forecasts if forecast.output_cap is not None]
+    if not caps:
+        return ctx
+    answer.clamped_max_tokens = min(caps)
+    return replace(ctx, candidates=planning.lowered(ctx.candidates, min(caps)))
+
+
+def _most(ctx: RequestContext, chat: ChatRequest) -> str:
+    told = f"may cost up to {nano_to_usd(cost_bound(chat, ctx.candidates))} USD; nothing is held now"
+    chain = ctx.snapshot.chain
+    silent = [name for name in chain.plugins("reserve") if name not in chain.plugins("foresee")]
+    return f"{told}; not asked, as they can't say without holding: {', '.join(silent)}" if silent else told
+
+
+def _rooms(forecasts: Sequence[Forecast]) -> list[dict[str, Any]]:
+    return [_room(room) for forecast in forecasts for room in forecast.rooms]
+
+
+def _room(room: Room) -> dict[str, Any]:
+    money = room.unit == "nano-USD"
+    limit = nano_to_usd(room.limit) if money and room.limit is not None else room.limit
+    return {
+        "param": room.param,
+        "scope": room.scope,
+        "limit": limit,
+        "left": nano_to_usd(room.left) if money else room.left,
+        "unit": "USD" if money else room.unit,
+        "resets_at": None if room.resets_s is None else iso(room.resets_s),
+    }
 
 
 def _scope(principal: Principal | None, record: KeyRecord | None) -> str:

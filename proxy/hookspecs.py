@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from proxy.adapter import Adapter
     from proxy.app import App
-    from proxy.context import Charge, Hold, Outcome, Principal, RequestContext, Target
+    from proxy.context import Charge, Forecast, Hold, Outcome, Principal, RequestContext, Target
 
 hookspec = pluggy.HookspecMarker("paifang")
 hookimpl = pluggy.HookimplMarker("paifang")
@@ -27,6 +27,7 @@ STAGE_OF_HOOK = {
     "authenticate": "auth",
     "authorize": "scope",
     "reserve": "budget",
+    "foresee": "budget",
     "route": "routing",
     "transform_request": "adapter",
     "transform_event": "adapter",
@@ -66,7 +67,7 @@ class Boot:
 
 
 class Request:
-    """Called for every request, in this order."""
+    """Called for every request, in this order; `foresee` for those that are only asked about."""
 
     @hookspec
     def authenticate(self, ctx: RequestContext, config: Any) -> Principal | None:
@@ -87,6 +88,14 @@ class Request:
         """Reserve what the request may cost at most over all of `ctx.candidates`. Everyone may.
 
         None: nothing to hold. Raises: BudgetExhausted, RateLimited, WalletEmpty; the holds of those before are voided.
+        """
+
+    @hookspec
+    def foresee(self, ctx: RequestContext, config: Any) -> Forecast | None:
+        """What would `reserve` come to now? Everyone may answer, and nothing is held or counted: `paifang explain` asks.
+
+        `ctx.chat` None: no request is meant, but all that the principal is held to (`paifang keys show`).
+        None: nothing to tell. Raises: what `reserve` would; as good as a Forecast with that refusal.
         """
 
     @hookspec

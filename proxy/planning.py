@@ -106,6 +106,16 @@ async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
     return chat if body is chat.body else chat.with_body(body, body_bytes)
 
 
+def lowered(candidates: Sequence[Target], cap: int) -> tuple[Target, ...]:
+    """The candidates with no larger output cap than this: what is held covers no more."""
+    return tuple(capped(target, min(target.output_cap, cap)) for target in candidates)
+
+
+def as_held(ctx: RequestContext, target: Target) -> Target:
+    """The target with the output cap that the holds cover."""
+    return next(candidate for candidate in ctx.candidates if candidate.label == target.label)
+
+
 ENDPOINTS: Mapping[Task, str] = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}
 
 

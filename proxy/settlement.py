@@ -12,9 +12,9 @@ from typing import Any
 from proxy import exposure
 from proxy.chain import HOOK_S
 from proxy.chat import Usage
-from proxy.context import Charge, advance
+from proxy.context import Charge, RequestContext, advance
 from proxy.errors import GatewayError, LedgerUnavailable
-from proxy.planning import capped
+from proxy.planning import lowered
 from proxy.storage.keys import KeyStore
 from proxy.storage.ledger import Exposure, Ledger, Posting
 from proxy.story import Story
@@ -28,11 +28,7 @@ async def reserve(story: Story, keys: KeyStore, ledger: Ledger) -> None:
     holds taken so far stay in the story, to be voided.
     """
     _ask_again(story, keys)
-    if ledger.problem is not None and story.ctx.snapshot.chain.has("meter"):
-        # Whoever has no budget holds nothing, and would be served unrecorded.
-        raise LedgerUnavailable(
-            "The ledger can't write now, so nothing new may be spent. Try again soon.", retry_after_s=1, detail=ledger.problem
-        )
+    refuse_unrecorded(story.ctx, ledger)
     story.settled, story.postings = False, []
     story.held = story.ctx.chat
     await story.ctx.snapshot.chain.holds(story.ctx, story.holds)
@@ -40,8 +36,16 @@ async def reserve(story: Story, keys: KeyStore, ledger: Ledger) -> None:
     caps = [cap for hold in story.holds if (cap := getattr(hold, "output_cap", None)) is not None]
     if caps:
         story.clamped = min(caps)
-        lowered = (capped(target, min(target.output_cap, *caps)) for target in story.ctx.candidates)
-        advance(story.ctx, candidates=tuple(lowered))
+        advance(story.ctx, candidates=lowered(story.ctx.candidates, story.clamped))
+
+
+def refuse_unrecorded(ctx: RequestContext, ledger: Ledger) -> None:
+    """Raises: LedgerUnavailable: what the request costs could not be written."""
+    if ledger.problem is not None and ctx.snapshot.chain.has("meter"):
+        # Whoever has no budget holds nothing, and would be served unrecorded.
+        raise LedgerUnavailable(
+            "The ledger can't write now, so nothing new may be spent. Try again soon.", retry_after_s=1, detail=ledger.problem
+        )
 
 
 def _ask_again(story: Story, keys: KeyStore) -> None:

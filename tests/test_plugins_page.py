@@ -19,6 +19,7 @@ import yaml
 from aiohttp import web
 
 from proxy.boot import load
+from proxy.explain import Explainer
 from proxy.gateway import Gateway
 from tests.e2e import files
 from tests.e2e.processes import clean_environ
@@ -194,6 +195,16 @@ async def test_house_rules_and_one_at_a_time(opened: Open) -> None:
     ruled = await opened({}, listed=["virtual_keys", "./house_rules.py", "routing", "metering"])
     longer = [(await caller.chat())[1]["usage"]["prompt_tokens"] for caller in (plain, ruled)]
     assert longer[0] < longer[1]
+
+
+@pytest.mark.parametrize(("most", "code"), [(0, "rate_limit_exceeded"), (1, None)])
+async def test_one_at_a_time_foresees(folder: Path, most: int, code: str | None) -> None:
+    file = write(folder, listed=["virtual_keys", {"./one_at_a_time.py": {"most": most}}, "routing", "metering"])
+    gateway = await Gateway.open(file, {})
+    told = await Explainer(gateway.app, gateway.pipeline, gateway.transport).explain("m", "all", None)
+    await gateway.close()
+    assert (told.left[0]["param"], told.left[0]["left"]) == ("at_once", most)
+    assert (told.refusal and told.refusal["code"]) == code
 
 
 async def test_slow_log(opened: Open, capsys: pytest.CaptureFixture[str]) -> None:

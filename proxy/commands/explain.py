@@ -8,7 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, BadNews, ConfigOption, JsonOption, ask, cell, print_json, print_rows
+from proxy.commands.shared import (
+    CONFIG,
+    ROOM_COLUMNS,
+    BadNews,
+    ConfigOption,
+    JsonOption,
+    ask,
+    cell,
+    print_json,
+    print_rows,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -56,6 +66,11 @@ def _print(answer: dict[str, Any], *, with_request: bool) -> None:
     for step in answer["steps"]:
         plugins = f" [{cell(step['plugins'])}]" if step["plugins"] else ""
         typer.echo(f"{step['stage']}{plugins}: {step['result']}")
+    if answer["left"]:
+        typer.echo("")
+        print_rows(ROOM_COLUMNS, answer["left"])
+    if answer["clamped_max_tokens"] is not None:
+        typer.echo(f"max_tokens is lowered to {answer['clamped_max_tokens']}, which is affordable")
     if answer["routes"]:
         typer.echo("")
         numbered = [
@@ -65,6 +80,8 @@ def _print(answer: dict[str, Any], *, with_request: bool) -> None:
         print_rows(("try", "route", "model", "adapter", "provider", "upstream_model", "price"), numbered)
     for rest in answer["resting"]:
         typer.echo(f"rests: {rest['model']}/{rest['route']}: {rest['reason']}")
+    if with_request and answer["dropped"]:
+        typer.echo(f"\nleft out, as the first route can't do it: {cell(answer['dropped'])}")
     request = answer["request"]
     if with_request and request is not None:
         typer.echo(f"\n{request['method']} {request['url']}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows, quoted
+from proxy.commands.shared import CONFIG, ROOM_COLUMNS, ConfigOption, JsonOption, ask, print_json, print_rows, quoted
 
 NameArgument = Annotated[str, typer.Argument(help="The key's name.")]
 Families = Annotated[list[str] | None, typer.Option("--family", help="A family it may use; repeat for more.")]
@@ -78,7 +78,7 @@ def _list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
 
 def _show(name: NameArgument, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """Show what a key may."""
+    """Show what a key may, and what is left of each of its limits."""
     _print_key(ask(config, "GET", f"keys/{quoted(name)}"), as_json)
 
 
@@ -167,7 +167,7 @@ def _family_budget(text: str) -> tuple[str, dict[str, Any] | None]:
 def _print_key(key: dict[str, Any], as_json: bool) -> None:
     if as_json:
         return print_json(key)
-    rows = [{"what": name, "value": value} for name, value in key.items() if name not in ("budget", "rate_limit")]
+    rows = [{"what": name, "value": value} for name, value in key.items() if name not in ("budget", "rate_limit", "left")]
     for name in ("daily_usd", "monthly_usd"):
         rows.append({"what": f"budget.{name}", "value": key["budget"][name]})
         rows += [
@@ -176,3 +176,6 @@ def _print_key(key: dict[str, Any], as_json: bool) -> None:
         ]
     rows += [{"what": f"rate_limit.{name}", "value": value} for name, value in key["rate_limit"].items()]
     print_rows(("what", "value"), rows)
+    if key.get("left"):
+        typer.echo()
+        print_rows(ROOM_COLUMNS, key["left"])

@@ -20,6 +20,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CONFIG = Path("gateway.yaml")
 NOTHING = "-"
 """For what is not there, in lists."""
+ROOM_COLUMNS = ("param", "scope", "limit", "left", "unit", "resets_at")
+"""What is left of a limit."""
 LONGEST = 1_000
 """Characters of a table's line."""
 

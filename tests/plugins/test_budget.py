@@ -189,3 +189,35 @@ def test_options() -> None:
     assert Budget().config_model()() == BudgetOptions(when_short="reject")
     with pytest.raises(ValidationError):
         BudgetOptions(when_short="maybe")  # type: ignore[arg-type]
+
+
+async def test_what_is_left_and_what_would_be_refused(budget: Budget, store: Store) -> None:
+    families = {"doubao": Limits(daily_nanousd=500), "glm": Limits(monthly_nanousd=9)}
+    principal = key(daily=BOUND + 50, wallet="team", family_budgets=families)
+    await store.wallets.credit("team", 10**6, operation_id="op", actor="ann", reason="invoice")
+    asked = asking(principal, gateway=Limits(monthly_nanousd=10**9))
+    assert (await budget.foresee(asked, REJECT)).refusal is None
+    await spend(budget, store, asked, 51)
+    forecast = await budget.foresee(asked, REJECT)
+    assert [(room.param, room.scope, room.limit, room.left, room.resets_s) for room in forecast.rooms] == [
+        ("gateway.monthly", "gateway", 10**9, 10**9 - 51, START_S + 9 * DAY_S),
+        ("key.daily", "key:ci", 450, 399, START_S + DAY_S),
+        ("family.daily", "key:ci/family:doubao", 500, 449, START_S + DAY_S),
+        ("wallet", "wallet:team", None, 10**6 - 51, None),
+    ]
+    assert forecast.refusal is not None and forecast.refusal.param == "key.daily"
+    clamped = await budget.foresee(asked, CLAMP)
+    hold = await budget.reserve(replace(asked, request_id="clamped"), CLAMP)
+    assert hold is not None
+    assert (clamped.refusal, clamped.output_cap) == (None, hold.output_cap)
+    general = await budget.foresee(replace(asked, chat=None, candidates=()), REJECT)
+    assert general.refusal is None
+    assert [room.param for room in general.rooms] == [
+        "gateway.monthly", "key.daily", "family.daily", "family.monthly", "wallet",
+    ]  # fmt: skip
+
+
+async def test_what_is_free_would_not_be_refused(budget: Budget, store: Store) -> None:
+    await spend(budget, store, asking(key(daily=BOUND)), 2 * BOUND)
+    forecast = await budget.foresee(asking(key(daily=BOUND), replace(ARK, price=FREE)), REJECT)
+    assert (forecast.refusal, [room.left for room in forecast.rooms]) == (None, [-BOUND])

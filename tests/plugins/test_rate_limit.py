@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,6 +26,8 @@ class Clock:
     def monotonic_ns(self) -> int:
         return round(self.now_s * SECOND_NS)
 
+    now_ns = monotonic_ns
+
 
 @pytest.fixture
 def clock() -> Clock:
@@ -37,9 +40,9 @@ def rates(clock: Clock) -> KeptRates:
 
 
 @pytest.fixture
-def limits(rates: KeptRates) -> RateLimits:
+def limits(rates: KeptRates, clock: Clock) -> RateLimits:
     plugin = RateLimits()
-    plugin.startup(SimpleNamespace(rates=rates))  # type: ignore[arg-type]
+    plugin.startup(SimpleNamespace(rates=rates, clock=clock))  # type: ignore[arg-type]
     return plugin
 
 
@@ -210,3 +213,32 @@ def test_a_flood_takes_little_memory_and_idle_keys_none(limits: RateLimits, rate
     assert set(rates._accounts) == {"runs", "lively"}
     assert refused(limits, asking("runs", concurrent=1)) == ("concurrent", 1)
     runs.void()
+
+
+async def test_what_is_left_and_what_would_be_refused(limits: RateLimits, clock: Clock) -> None:
+    three = {"requests_per_minute": 3, "tokens_per_minute": 50, "concurrent": 2}
+    for _ in range(2):
+        forecast = await limits.foresee(asking(**three))
+        assert forecast is not None
+        assert [(room.param, room.unit, room.limit, room.left, room.resets_s) for room in forecast.rooms] == [
+            ("requests_per_minute", "requests", 3, 3, 0),
+            ("tokens_per_minute", "tokens", 50, 50, 0),
+            ("concurrent", "requests", 2, 2, None),
+        ]
+        assert forecast.refusal is None
+    admit(limits, asking(**three))
+    clock.now_s = 30
+    admit(limits, asking(**three)).void()
+    forecast = await limits.foresee(asking(**three))
+    assert forecast is not None
+    assert [(room.left, room.resets_s) for room in forecast.rooms] == [(1, 90), (30, 90), (1, None)]
+    admit(limits, asking(**three))
+    for told in (await limits.foresee(asking(**three)), await limits.foresee(replace(asking(**three), chat=None))):
+        assert told is not None
+        assert [room.left for room in told.rooms] == [0, 10, 0]
+    forecast = await limits.foresee(asking(**three))
+    assert forecast is not None and forecast.refusal is not None
+    assert (forecast.refusal.param, forecast.refusal.retry_after_s) == refused(limits, asking(**three))
+    general = await limits.foresee(replace(asking(**three), chat=None))
+    assert general is not None and general.refusal is None
+    assert await limits.foresee(asking()) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import aiohttp
 import pytest
 
 from proxy.control import AdminRefusal
+from proxy.money import nano_to_usd, usd_to_nano
 from tests.proxy.gateways import SIMULATED, WITH_STATIC_KEY, opened
 
 A_DATE = "a date such as 2027-01-01 or a time such as 2027-01-01T18:00:00"
@@ -57,6 +59,12 @@ async def test_a_key_is_shown_once_and_then_only_described(tmp_path: Path) -> No
         assert made["key"] in made["example"]
         shown = await caller.call("GET", "keys/team.a-1_x")
         listed = await caller.call("GET", "keys")
+    left = shown.pop("left")
+    assert [(room["param"], room["limit"], room["left"], room["unit"]) for room in left] == [
+        ("key.daily", "0.000000001", "0.000000001", "USD"),
+        ("family.monthly", "10.00", "10.00", "USD"),
+    ]
+    assert all(room["resets_at"].endswith("T16:00:00Z") for room in left)  # midnight in Singapore
     assert {name: value for name, value in made.items() if name not in ("key", "example")} == shown
     assert shown["hint"] == f"…{made['key'][-4:]}"
     assert shown["expires_at"] == "2099-12-31T16:00:00Z"
@@ -145,6 +153,31 @@ async def test_names_are_unique_and_a_revoked_key_stays_so(tmp_path: Path) -> No
     assert revoked["state"] == "revoked"
     assert taken.value.status == 400
     assert unknown.value.status == 404
+
+
+async def test_a_key_shows_what_is_left_of_every_limit(tmp_path: Path) -> None:
+    limits = {"budget": {"daily_usd": "0.0002"}, "wallet": "team", "rate_limit": {"requests_per_minute": 5, "concurrent": 2}}
+    async with opened(tmp_path, SIMULATED + "wallets: {team: {}}\nbudget: {monthly_usd: 9}\n") as (gateway, caller):
+        await caller.call("POST", "wallets/team/credits", {"amount_usd": "1", "reason": "invoice"})
+        key = (await caller.call("POST", "keys", {"name": "a", **limits}))["key"]
+        port = await gateway.listen("127.0.0.1", 0)
+        body = {"model": "seed", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+        async with (
+            aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {key}"}) as session,
+            session.post("/v1/chat/completions", json=body) as response,
+        ):
+            spent = usd_to_nano(Decimal(response.headers["x-paifang-cost-usd"]))
+        shown = await caller.call("GET", "keys/a")
+        left = {room["param"]: (room["left"], room["resets_at"] is None) for room in shown["left"]}
+        assert left == {
+            "requests_per_minute": (4, False),
+            "concurrent": (2, True),
+            "gateway.monthly": (nano_to_usd(9 * 10**9 - spent), False),
+            "key.daily": (nano_to_usd(200_000 - spent), False),
+            "wallet": (nano_to_usd(10**9 - spent), True),
+        }
+        await caller.call("DELETE", "keys/a")
+        assert (await caller.call("GET", "keys/a"))["left"] == []
 
 
 async def test_keys_of_the_file_are_changed_in_the_file(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pluggy
 import pytest
 
-from proxy import Charge, Forbidden, PluginFault, Principal, TextDelta, Usage, hookimpl, hookspecs
+from proxy import Charge, Forbidden, Forecast, PluginFault, Principal, TextDelta, Usage, hookimpl, hookspecs
 from proxy import chain as chain_module
 from proxy.chain import Chain
 from tests.plugins.targets import context
@@ -23,7 +23,7 @@ class Sync:
             raise self.answer
         return self.answer
 
-    authorize = reserve = observe = authenticate
+    authorize = reserve = foresee = observe = authenticate
 
     @hookimpl
     def transform_event(self, event: Any, config: Any) -> Any:
@@ -42,7 +42,7 @@ class Async:
             raise self.answer
         return self.answer
 
-    authorize = reserve = observe = authenticate
+    authorize = reserve = foresee = observe = authenticate
 
     @hookimpl
     async def transform_event(self, event: Any) -> Any:
@@ -124,6 +124,15 @@ async def test_a_hold_without_void_is_junk() -> None:
     calls, _ = chain(Sync(Usage(input_tokens=0, output_tokens=0)))
     with pytest.raises(PluginFault, match="settle"):
         await calls.holds(context(), [])
+
+
+async def test_everyone_foresees_whoever_would_refuse() -> None:
+    refusal, cap = Forbidden("short"), Forecast(output_cap=7)
+    calls, _ = chain(Sync(), Sync(refusal), Async(cap), Async(refusal))
+    assert await calls.forecasts(context()) == [Forecast(refusal=refusal), cap, Forecast(refusal=refusal)]
+    calls, _ = chain(Sync("enough"))
+    with pytest.raises(PluginFault, match="'p0' answered foresee with str where Forecast was expected"):
+        await calls.forecasts(context())
 
 
 async def test_fold_hands_on_and_each_plugin_gets_its_own_section() -> None:

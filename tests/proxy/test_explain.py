@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from fractions import Fraction
@@ -15,11 +16,26 @@ from adapters.simulator import SimulatorOptions
 from proxy.config import Config
 from proxy.control import AdminRefusal
 from proxy.explain import price_line
+from proxy.jsontext import dumps
 from proxy.money import Price, Tier
 from proxy.snapshot import Snapshot, compile_snapshot
 from tests.proxy.gateways import SIMULATED, STATIC_KEY, WITH_STATIC_KEY, opened
 
+CLAMP = "plugins: [virtual_keys, model_scope, {budget: {when_short: clamp}}, routing, metering]"
+GROWN = "plugins: [virtual_keys, model_scope, budget, ./grow.py, routing, metering]"
+GROW = """from proxy import hookimpl
+
+
+@hookimpl
+def transform_request(body):
+    return {**body, "user": "u" * 500}
+"""
 FAMILIES = ("doubao", "qwen", "glm")
+
+
+def compact(value: Any) -> str:
+    """As many bytes as `explain` counts."""
+    return dumps(value).decode()
 
 
 def anything(rng: random.Random) -> dict[str, Any]:
@@ -112,8 +128,10 @@ async def test_who_is_left_out_and_why(tmp_path: Path) -> None:
     assert told["refusal"] == {
         "stage": "routing",
         "status": 429,
-        "code": "upstream_rate_limited",
         "message": "Every route of this model is busy now; try again later.",
+        "type": "rate_limit_error",
+        "param": None,
+        "code": "upstream_rate_limited",
     }
     assert [rest["route"] for rest in told["resting"]] == ["sim", "real"]
     assert re.fullmatch(r"cooling for another \d\d\.\d s: upstream_rate_limited", told["resting"][1]["reason"])
@@ -168,6 +186,92 @@ async def test_nothing_is_held_and_no_turn_is_taken(tmp_path: Path) -> None:
             await caller.call("POST", "explain", {"model": "seed", "key": "ci"})
         assert gateway.pipeline.turn("seed") == 0
         assert gateway.store.ledger.unsettled == 0
+
+
+SPENDS = 0.0001
+"""USD: more than the request below may cost, less than two of it come to."""
+REFUSED = [
+    ({"budget": {"daily_usd": SPENDS}}, "", (429, "budget_exceeded", "key.daily")),
+    ({"budget": {"monthly_usd": SPENDS}}, "", (429, "budget_exceeded", "key.monthly")),
+    ({"budget": {"families": {"doubao": {"daily_usd": SPENDS}}}}, "", (429, "budget_exceeded", "family.daily")),
+    ({"budget": {"families": {"doubao": {"monthly_usd": SPENDS}}}}, "", (429, "budget_exceeded", "family.monthly")),
+    ({}, f"budget: {{daily_usd: {SPENDS}}}", (429, "budget_exceeded", "gateway.daily")),
+    ({}, f"budget: {{monthly_usd: {SPENDS}}}", (429, "budget_exceeded", "gateway.monthly")),
+    ({"wallet": "team"}, "wallets: {team: {}}", (402, "insufficient_balance", "wallet")),
+    ({"rate_limit": {"requests_per_minute": 2}}, "", (429, "rate_limit_exceeded", "requests_per_minute")),
+    ({"rate_limit": {"tokens_per_minute": 40}}, "", (429, "rate_limit_exceeded", "tokens_per_minute")),
+    # The first that refuses is told, as in the chain.
+    (
+        {"rate_limit": {"requests_per_minute": 1}, "budget": {"daily_usd": SPENDS}},
+        "",
+        (429, "rate_limit_exceeded", "requests_per_minute"),
+    ),
+    ({"budget": {"daily_usd": SPENDS}}, CLAMP, (429, "budget_exceeded", "key.daily")),
+    ({"budget": {"daily_usd": SPENDS}}, GROWN, (429, "budget_exceeded", "key.daily")),
+]
+
+
+@pytest.mark.parametrize(("limits", "more", "expected"), REFUSED)
+async def test_its_refusals_are_those_of_live_traffic(
+    tmp_path: Path, limits: dict[str, Any], more: str, expected: tuple[int, str, str]
+) -> None:
+    (tmp_path / "grow.py").write_text(GROW)
+    key = {"name": "ci", "key": STATIC_KEY, **limits}
+    body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 12, "model": "seed"}
+    answers, lowered = [], 0
+    async with opened(tmp_path, f"{SIMULATED}{more}\nkeys: [{json.dumps(key)}]\n") as (gateway, caller):
+        if "wallet" in limits:
+            await gateway.store.wallets.credit("team", 100_000, operation_id="op", actor="ann", reason="invoice")
+        port = await gateway.listen("127.0.0.1", 0)
+        headers = {"Authorization": f"Bearer {STATIC_KEY}"}
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers, json_serialize=compact) as session:
+            while answers[-1:] != [expected] and len(answers) < 9:
+                told = await caller.call("POST", "explain", {"model": "seed", "key": "ci", "body": body})
+                assert told["left"]
+                assert gateway.store.ledger.unsettled == 0
+                async with session.post("/v1/chat/completions", json=body) as response:
+                    error = (await response.json()).get("error")
+                    cap = response.headers.get("x-paifang-clamped-max-tokens")
+                refusal = told["refusal"]
+                assert (refusal is None) == (error is None)
+                if error is None:
+                    answers.append((200, None, None))
+                    assert cap == (told["clamped_max_tokens"] and str(told["clamped_max_tokens"]))
+                    lowered += cap is not None
+                else:
+                    answers.append((response.status, error["code"], error["param"]))
+                    assert answers[-1] == (refusal["status"], refusal["code"], refusal["param"])
+                    assert refusal["stage"] == ("adapter" if more == GROWN else "budget")
+    assert answers[-1] == expected
+    assert bool(lowered) == (more == CLAMP)
+    assert len(answers) > 1 or more == GROWN
+
+
+async def test_what_a_clamped_request_would_send(tmp_path: Path) -> None:
+    text = SIMULATED + CLAMP + f"\nkeys: [{{name: ci, key: {STATIC_KEY}, budget: {{daily_usd: 0.001}}}}]\n"
+    body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 500, "top_k": 3}
+    async with opened(tmp_path, text, {"RELAY_KEY": "sk-very-secret"}) as (_, caller):
+        told = await caller.call("POST", "explain", {"model": "seed", "key": "ci", "body": body})
+    assert told["request"]["body"]["max_tokens"] == told["clamped_max_tokens"] < 500
+    assert told["dropped"] == []
+
+
+async def test_fields_that_would_be_dropped_are_named(tmp_path: Path) -> None:
+    text = SIMULATED.replace("openai_chat", "ark_messages")
+    body = {"messages": [{"role": "user", "content": "Hi"}], "seed": 7, "logit_bias": {"1": 2}}
+    async with opened(tmp_path, text, {"RELAY_KEY": "sk-very-secret"}) as (_, caller):
+        told = await caller.call("POST", "explain", {"model": "seed", "body": body})
+    assert told["dropped"] == ["logit_bias", "seed"]
+    assert "sk-very-secret" not in str(told)
+
+
+async def test_who_can_not_foresee_is_named(tmp_path: Path) -> None:
+    (tmp_path / "silent.py").write_text("from proxy import hookimpl\n\n\n@hookimpl\ndef reserve():\n    return None\n")
+    text = SIMULATED + "plugins: [virtual_keys, ./silent.py, budget, routing, metering]\n"
+    async with opened(tmp_path, text) as (_, caller):
+        told = await caller.call("POST", "explain", {"model": "seed"})
+    (budget,) = (step["result"] for step in told["steps"] if step["stage"] == "budget")
+    assert budget.endswith("nothing is held now; not asked, as they can't say without holding: ./silent.py")
 
 
 async def test_an_unknown_key_is_no_answer(tmp_path: Path) -> None:
