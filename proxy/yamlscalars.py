@@ -30,11 +30,10 @@ _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 
 class UnclearScalar(Exception):
-    """The scalar has no one meaning. why: what is wrong. instead: what to write without quotes."""
+    """The scalar has no one meaning. why: what is wrong. instead: what to write where no text is meant, at least one thing."""
 
-    def __init__(self, text: str, why: str, instead: Sequence[str] = ()) -> None:
-        *others, last = f'"{text}" in quotes', *instead
-        super().__init__(f"{why}: write {', '.join(others)}{' or ' if others else ''}{last}")
+    def __init__(self, text: str, why: str, instead: Sequence[str]) -> None:
+        super().__init__(f'{why}: write {", ".join(instead)} or, for text, "{text}" in quotes')
         self.why = why
 
 
@@ -44,10 +43,10 @@ def read_plain(text: str) -> Scalar:
     Raises: UnclearScalar: YAML 1.1 and 1.2 differ, or the number is no finite one of a sane size.
     """
     if _NOT_FINITE.fullmatch(text):
-        raise UnclearScalar(text, f"{text} is not a number one can count with")
+        raise UnclearScalar(text, f"{text} is not a number one can count with", ["a finite number"])
     if len(text) > _LONGEST_NUMBER:
         if _NUMBER.fullmatch(text) and not isinstance(_shape_1_2(text[:_LONGEST_NUMBER]), str):
-            raise UnclearScalar("…", f"a number of {len(text)} characters is too long")
+            raise UnclearScalar("…", f"a number of {len(text)} characters is too long", ["a shorter one"])
         return text
     older, newer = _read_1_1(text), _read_1_2(text)
     if any(map(_is_out_of_range, (older, newer))):

@@ -128,13 +128,13 @@ def test_every_problem_at_once_by_line(tmp_path: Path) -> None:
         "The family it belongs to, such as doubao; keys may be bound to families.",
         '8:5: models.doubao-seed.famly: unknown key "famly": did you mean "family"?',
         "9:20: models.doubao-seed.price.input: 010 is read as 8 by YAML 1.1 and as 10 by YAML 1.2: "
-        'write "010" in quotes, 8 or 10',
+        'write 8, 10 or, for text, "010" in quotes',
         "9:33: models.doubao-seed.price.output: found true, expected a number",
         '11:20: models.doubao-seed.routes[0].provider: found "rely", expected a name out of providers: did you mean "relay"?',
         "11:44: models.doubao-seed.routes[0].weight: found 0, expected at least 1: "
         'write "enabled: false" to switch a route off',
         "12:34: models.doubao-seed.routes[1].model: 12:30:45 is read as 45045 by YAML 1.1 and as text by YAML 1.2: "
-        'write "12:30:45" in quotes or 45045',
+        'write 45045 or, for text, "12:30:45" in quotes',
         "14:21: keys[0].key: found a key of 8 characters, expected at least 24",
         '14:40: keys[0].models[0]: found "doubao", expected a name out of models: did you mean "doubao-seed"?',
         '15:25: plugins[1]: no plugin is called "model_scop": did you mean "model_scope"?',
@@ -260,6 +260,6 @@ def test_an_installation_that_can_not_be_loaded_is_told_with_the_other_problems(
     with pytest.raises(ConfigError) as caught:
         load(file, {}, sections_for)
     assert [problem.message for problem in caught.value.problems] == [
-        '010 is read as 8 by YAML 1.1 and as 10 by YAML 1.2: write "010" in quotes, 8 or 10',
+        '010 is read as 8 by YAML 1.1 and as 10 by YAML 1.2: write 8, 10 or, for text, "010" in quotes',
         "two packages offer x",
     ]

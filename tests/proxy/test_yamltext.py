@@ -65,7 +65,7 @@ def test_references_need_no_quotes_in_braces(text: str, value: str) -> None:
         ("a: 1\nb: 2\na: 3\n", ['3:1: a: the key "a" is there twice, first in line 1: remove one']),
         ("a: {b: 1, b: {c: no}}", [
             '1:11: a.b: the key "b" is there twice, first in line 1: remove one',
-            '1:18: a.b.c: no is read as false by YAML 1.1 and as text by YAML 1.2: write "no" in quotes or false',
+            '1:18: a.b.c: no is read as false by YAML 1.1 and as text by YAML 1.2: write false or, for text, "no" in quotes',
         ]),
         ("a: &x 1\nb: *x\n", [
             "1:4: a: anchors are not read here: remove &x",
@@ -133,7 +133,7 @@ def test_syntax_errors_in_plain_english(text: str, expected: str) -> None:
 
 def test_a_syntax_error_does_not_hide_the_problems_before_it() -> None:
     assert lines("a: 010\nb: @x\n") == [
-        '1:4: a: 010 is read as 8 by YAML 1.1 and as 10 by YAML 1.2: write "010" in quotes, 8 or 10',
+        '1:4: a: 010 is read as 8 by YAML 1.1 and as 10 by YAML 1.2: write 8, 10 or, for text, "010" in quotes',
         "2:4: a value can't begin with @: put it in quotes",
     ]
 
