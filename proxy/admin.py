@@ -109,6 +109,8 @@ class AdminEndpoints:
 
     async def update_key(self, request: web.Request) -> Mapping[str, Any]:
         record = self._stored(request)
+        if record.revoked_s is not None:
+            raise BadRequest(f"The key {record.name!r} is revoked, for good; make another one.", param="name")
         form = read_form(KeyChanges, await body_of(request))
         changes = await asyncio.to_thread(changes_of, form, record)
         if not changes:

@@ -41,10 +41,11 @@ class ControlError(Exception):
 class AdminRefusal(Exception):
     """The admin API refused. The message is its own."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.param = param
 
 
 class Caller:
@@ -62,7 +63,7 @@ class Caller:
             raise ControlError(f"the gateway went away in the middle ({error}); try again") from error
         if response.status >= 400:
             told = answer["error"]
-            raise AdminRefusal(response.status, told["code"], told["message"])
+            raise AdminRefusal(response.status, told["code"], told["message"], told["param"])
         return answer
 
 

@@ -44,9 +44,9 @@ def _check(
     if as_json:
         print_json({"notices": notices, "providers": probes})
     else:
-        serving = sum(snapshot.routes.values())
+        serving, models = sum(snapshot.routes.values()), len(snapshot.models)
         typer.echo(
-            f"{config} is valid: {len(snapshot.models)} models, {serving} of {len(snapshot.routes)} routes serve, "
+            f"{config} is valid: {models} model{'' if models == 1 else 's'}, {serving} of {len(snapshot.routes)} routes serve, "
             f"plugins {', '.join(loaded.registry.names) or 'none'}"
         )
         for notice in notices:

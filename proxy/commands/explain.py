@@ -54,11 +54,11 @@ def _read(file: Path) -> Any:
     try:
         content = json.loads(file.read_bytes())
     except OSError as error:
-        raise typer.BadParameter(f"{file} can't be read: {error.strerror}") from None
+        raise typer.BadParameter(f"{file} can't be read: {error.strerror}", param_hint="--body") from None
     except ValueError as error:
-        raise typer.BadParameter(f"{file} is not JSON: {error}") from None
+        raise typer.BadParameter(f"{file} is not JSON: {error}", param_hint="--body") from None
     if not isinstance(content, dict):
-        raise typer.BadParameter(f"{file} must hold a JSON object")
+        raise typer.BadParameter(f"{file} must hold a JSON object", param_hint="--body")
     return content
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ROOM_COLUMNS, ConfigOption, JsonOption, ask, print_json, print_rows, quoted
+from proxy.commands.shared import CONFIG, ROOM_COLUMNS, ConfigOption, JsonOption, ask, print_json, print_rows, quoted, submit
 
 NameArgument = Annotated[str, typer.Argument(help="The key's name.")]
 Families = Annotated[list[str] | None, typer.Option("--family", help="A family it may use; repeat for more.")]
@@ -25,11 +25,23 @@ Tokens = Annotated[str | None, typer.Option("--tpm", metavar="COUNT", help="Toke
 Concurrent = Annotated[str | None, typer.Option("--concurrent", metavar="COUNT", help="Requests at once.")]
 WalletOption = Annotated[str | None, typer.Option("--wallet", help="The wallet it draws on.")]
 Expires = Annotated[str | None, typer.Option("--expires", metavar="DATE", help="When it ends, such as 2027-01-01.")]
-Timezone = Annotated[
-    str | None, typer.Option("--timezone", help="Where its days and months begin, such as Asia/Singapore.")
-]
+Timezone = Annotated[str | None, typer.Option("--timezone", help="Where its days and months begin, such as Asia/Singapore.")]
 NONE = "none"
 """Written for a value, takes it away."""
+OPTIONS = {
+    "families": "--family",
+    "models": "--model",
+    "budget.daily_usd": "--daily-usd",
+    "budget.monthly_usd": "--monthly-usd",
+    "budget.families": "--family-budget",
+    "rate_limit.requests_per_minute": "--rpm",
+    "rate_limit.tokens_per_minute": "--tpm",
+    "rate_limit.concurrent": "--concurrent",
+    "wallet": "--wallet",
+    "expires_at": "--expires",
+    "timezone": "--timezone",
+}
+"""{field of the admin API: its option}."""
 COLUMNS = ("name", "hint", "source", "state", "families", "models", "daily_usd", "monthly_usd", "wallet", "expires_at")
 
 
@@ -61,7 +73,7 @@ def _create(
 ) -> None:
     """Make a key. It is shown once: only its SHA-256 is kept."""
     form = _form(families, models, daily_usd, monthly_usd, family_budgets, rpm, tpm, concurrent, wallet, expires, timezone)
-    answer = ask(config, "POST", "keys", {"name": name, **form})
+    answer = submit(config, "POST", "keys", {"name": name, **form}, OPTIONS)
     if as_json:
         return print_json(answer)
     typer.echo(f"key {name}, shown this once: {answer['key']}")
@@ -100,7 +112,7 @@ def _update(
 ) -> None:
     """Change what a key may, from its next request on. What isn't named stays; `none` takes a limit away."""
     form = _form(families, models, daily_usd, monthly_usd, family_budgets, rpm, tpm, concurrent, wallet, expires, timezone)
-    _print_key(ask(config, "PATCH", f"keys/{quoted(name)}", form), as_json)
+    _print_key(submit(config, "PATCH", f"keys/{quoted(name)}", form, OPTIONS), as_json)
 
 
 def _revoke(name: NameArgument, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
@@ -138,7 +150,7 @@ def _form(
     if family_budgets:
         budget["families"] = dict(map(_family_budget, family_budgets))
     limits = {"requests_per_minute": rpm, "tokens_per_minute": tpm, "concurrent": concurrent}
-    rate_limit = {field: _count(text) for field, text in limits.items() if text is not None}
+    rate_limit = {field: _count(text, OPTIONS[f"rate_limit.{field}"]) for field, text in limits.items() if text is not None}
     return form | ({"budget": budget} if budget else {}) | ({"rate_limit": rate_limit} if rate_limit else {})
 
 
@@ -147,11 +159,11 @@ def _windows(daily: str | None, monthly: str | None) -> dict[str, Any]:
     return {field: None if text == NONE else text for field, text in given.items() if text}
 
 
-def _count(text: str) -> int | None:
+def _count(text: str, option: str) -> int | None:
     if text == NONE:
         return None
     if not re.fullmatch(r"[1-9][0-9]{0,11}", text):
-        raise typer.BadParameter(f"{text!r} is not a count from 1 up, or {NONE}")
+        raise typer.BadParameter(f"{text!r} is not a count from 1 up, or {NONE}", param_hint=option)
     return int(text)
 
 
@@ -159,7 +171,8 @@ def _family_budget(text: str) -> tuple[str, dict[str, Any] | None]:
     """ "doubao=0.5/10" → its windows; "doubao=none" → None, which takes the family's budget away."""
     found = re.fullmatch(r"([^=]+)=(?:(none)|([0-9.]*)(?:/([0-9.]*))?)", text)
     if found is None or not any(found.groups()[1:]):
-        raise typer.BadParameter(f"{text!r} is not like doubao=0.5/10: a family, USD a day, USD a month")
+        told = f"{text!r} is not like doubao=0.5/10: a family, USD a day, USD a month"
+        raise typer.BadParameter(told, param_hint="--family-budget")
     family, gone, daily, monthly = found.groups()
     return family, None if gone else _windows(daily, monthly)
 

@@ -17,6 +17,7 @@ from proxy.commands.shared import (
     csv_writer,
     print_json,
     print_rows,
+    submit,
     this_user,
 )
 from proxy.commands.usage import CsvOption, Day, Month, Timezone
@@ -116,9 +117,10 @@ def _reconcile(
         answer = ask(config, "GET", "ledger/exposure", **asked)
         return print_json(answer) if as_json else print_rows(EXPOSURE_COLUMNS, answer["exposure"])
     if provider is None or reason is None:
-        raise typer.BadParameter("--billed-usd needs --provider and --reason")
+        raise typer.BadParameter("it needs --provider and --reason", param_hint="--billed-usd")
     form = {**asked, "billed_usd": billed_usd, "reason": reason, "actor": actor or this_user()}
-    done = ask(config, "POST", "ledger/exposure/reconciliations", form)
+    options = {name: f"--{name.replace('_', '-')}" for name in form}
+    done = submit(config, "POST", "ledger/exposure/reconciliations", form, options)
     if as_json:
         return print_json(done)
     typer.echo(

@@ -102,7 +102,7 @@ def _check_known(kind: str, words: Sequence[str] | None, known: Sequence[str]) -
 
     for word in words or ():
         if word not in known:
-            raise typer.BadParameter(unknown(kind, word, known))
+            raise typer.BadParameter(unknown(kind, word, known), param_hint=f"--{kind}")
 
 
 def _configured(config: Path, as_json: bool) -> None:
@@ -140,7 +140,7 @@ def _chosen(rows: Sequence[Row], wanted: Wanted, sort: str | None, reverse: bool
     try:
         column = None if sort is None else column_of(list(rows[0]), sort)
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+        raise typer.BadParameter(str(error), param_hint="--sort") from None
     chosen = [row for row in rows if wanted.takes(row)]
     if column is None:
         return chosen[::-1] if reverse else chosen

@@ -11,9 +11,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from proxy.control import AdminRefusal
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", metavar="FILE")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -32,8 +35,17 @@ class BadNews(Exception):
 
 def ask(file: Path, method: str, path: str, body: Any = None, **query: str) -> Any:
     """The admin API's answer, of the gateway that runs on this file or else of one made for this question."""
+    return _answer(file, method, path, body, query, _alike(query))
+
+
+def submit(file: Path, method: str, path: str, form: Mapping[str, Any], options: Mapping[str, str]) -> Any:
+    """The admin API's answer to a form. options: {field of it: what the command calls it}, for refusals."""
+    return _answer(file, method, path, form, {}, options)
+
+
+def _answer(file: Path, method: str, path: str, body: Any, query: Mapping[str, str], options: Mapping[str, str]) -> Any:
     # aiohttp is slow to import, and `--help` needs none.
-    from proxy.control import connect
+    from proxy.control import AdminRefusal, connect
     from proxy.logs import log_to
 
     log_to(level=logging.ERROR)
@@ -42,14 +54,17 @@ def ask(file: Path, method: str, path: str, body: Any = None, **query: str) -> A
         async with connect(file, os.environ) as gateway:
             return await gateway.call(method, path, body, **query)
 
-    return asyncio.run(answer())
+    try:
+        return asyncio.run(answer())
+    except AdminRefusal as refusal:
+        raise _placed(refusal, options) from None
 
 
 def ask_pages(
     file: Path, path: str, limit: int | None, page_size: int, query: Mapping[str, str], take: Callable[[Any], None]
 ) -> None:
     """Hand page after page of a list to `take` as they come, `limit` items at most; None: all there are."""
-    from proxy.control import connect
+    from proxy.control import AdminRefusal, connect
     from proxy.logs import log_to
 
     log_to(level=logging.ERROR)
@@ -66,7 +81,24 @@ def ask_pages(
                 place = {"after": page["next"]}
                 left = None if left is None else left - size
 
-    asyncio.run(follow())
+    try:
+        asyncio.run(follow())
+    except AdminRefusal as refusal:
+        raise _placed(refusal, _alike(query)) from None
+
+
+def _alike(query: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"--{name}" for name in query}
+
+
+def _placed(refusal: AdminRefusal, options: Mapping[str, str]) -> AdminRefusal:
+    """The refusal, under the name of the option that it is about."""
+    param = refusal.param or ""
+    for name, option in options.items():
+        if param == name or param.startswith(f"{name}."):
+            message = str(refusal).removeprefix(f"{param}: ")
+            return type(refusal)(refusal.status, refusal.code, f"{option}: {message}", param)
+    return refusal
 
 
 def this_user() -> str:

@@ -6,12 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows, quoted, this_user
+from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows, quoted, submit, this_user
 
 NameArgument = Annotated[str, typer.Argument(help="The wallet's name.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the entry.")]
 Actor = Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Who does it; left out: this user.")]
 Operation = Annotated[str | None, typer.Option("--id", metavar="ID", help="The operation's id: repeating one changes nothing.")]
+OPTIONS = {"amount_usd": "USD", "reason": "--reason", "actor": "--actor", "id": "--id"}
+"""{field of the admin API: its option or argument}."""
 MINUS_IS_NO_OPTION = {"ignore_unknown_options": True}
 COLUMNS = ("name", "source", "balance_usd", "held_usd", "available_usd", "credited_usd", "spent_usd")
 ENTRY_COLUMNS = ("at", "kind", "operation", "debit", "credit", "amount_usd", "actor", "line")
@@ -70,7 +72,7 @@ def _move(
     form = {"amount_usd": usd, "reason": reason, "actor": actor or this_user()}
     if operation is not None:
         form["id"] = operation
-    done = ask(config, "POST", f"wallets/{quoted(name)}/{what}", form)
+    done = submit(config, "POST", f"wallets/{quoted(name)}/{what}", form, OPTIONS)
     if as_json:
         return print_json(done)
     typer.echo(f"wallet {name} has {done['balance_usd']} USD (operation {done['id']})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,13 @@ def test_check_says_what_serves_and_what_does_not(paifang: Paifang) -> None:
     assert "note: provider relay is off: its api_key is empty\n" in out
 
 
+def test_one_model_is_one(paifang: Paifang, tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(
+        "providers: {s: {adapter: simulator}}\nmodels: {m: {family: f, free: true, routes: [{provider: s, model: m}]}}\n"
+    )
+    assert paifang("check")[1].startswith("gateway.yaml is valid: 1 model, 1 of 1 routes serve, ")
+
+
 def test_check_warns_of_what_has_aged(paifang: Paifang, tmp_path: Path) -> None:
     model = "  old: {free: true, preset: kimi-k2.5, routes: [{provider: sim}]}\n"
     write(tmp_path, f"{SIMULATED}{model}exchange_rates: {{CNY: {{usd: 0.15, date: 2020-01-01}}}}\n")
@@ -103,6 +111,16 @@ def test_a_key_from_its_making_to_its_end(paifang: Paifang) -> None:
     assert "state\trevoked" in out.splitlines()
 
 
+def test_a_key_shows_what_is_left(paifang: Paifang) -> None:
+    paifang("keys", "create", "a", "--daily-usd", "1", "--wallet", "team", "--concurrent", "3")
+    lines = paifang("keys", "show", "a")[1].splitlines()
+    table = lines.index("param\tscope\tlimit\tleft\tunit\tresets_at")
+    assert "budget.daily_usd\t1.00" in lines[:table]
+    assert lines[table + 1] == "concurrent\tkey:a\t3\t3\trequests\t-"
+    assert re.fullmatch(r"key.daily\tkey:a\t1.00\t1.00\tUSD\t\d{4}-\d\d-\d\dT00:00:00Z", lines[table + 2])
+    assert lines[table + 3 :] == ["wallet\twallet:team\t-\t0.00\tUSD\t-"]
+
+
 def test_rate_limits_of_a_key(paifang: Paifang, tmp_path: Path) -> None:
     limits = ("--rpm", "60", "--tpm", "100000", "--concurrent", "8")
     assert paifang("keys", "create", "a", *limits)[0] == 0
@@ -116,21 +134,23 @@ def test_rate_limits_of_a_key(paifang: Paifang, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("keys", "create", "a", "--wallet", "me"), "'me' is no wallet (team)."),
+        (("keys", "create", "a", "--wallet", "me"), "--wallet: 'me' is no wallet (team)."),
+        (("keys", "create", "a", "--family-budget", "doubao=0.1.2"), "--family-budget: expected an amount of USD"),
+        (("keys", "create", "a", "--expires", "soon"), "--expires: 'soon' is not a date such as 2027-01-01"),
         (("keys", "create", "ci"), "gateway.yaml has a key named 'ci'"),
-        (("keys", "create", "a", "--daily-usd", "lots"), "budget.daily_usd: expected an amount of USD"),
+        (("keys", "create", "a", "--daily-usd", "lots"), "--daily-usd: expected an amount of USD"),
         (("keys", "show", "a/b"), "There is no key 'a/b'"),
         (("keys", "update", "ci", "--daily-usd", "1"), "The key 'ci' stands in gateway.yaml: change it there."),
         (("keys", "revoke", "nobody"), "There is no key 'nobody'"),
         (("explain", "seed", "--key", "nobody"), "There is no key 'nobody'"),
-        (("usage", "--by", "colour"), "Usage is added up by key, wallet,"),
-        (("usage", "--month", "2026-13"), "'2026-13' is not a month such as 2026-11."),
-        (("usage", "--month", "2026-11", "--since", "2026-11-01"), "Give a day, or a month, or since and until, not several"),
-        (("usage", "--day", "2026-11-31", "--csv"), "'2026-11-31' is not a day such as 2026-11-20."),
-        (("usage", "--each", "--month", "11", "--csv"), "'11' is not a month such as 2026-11."),
-        (("ledger", "export", "--since", "soon", "--csv"), "'soon' is not a date"),
-        (("usage", "--since", "2026-11-02", "--until", "2026-11-01"), "since must be before until."),
-        (("usage", "--timezone", "Mars"), "'Mars' is no time zone"),
+        (("usage", "--by", "colour"), "--by: Usage is added up by key, wallet,"),
+        (("usage", "--month", "2026-13"), "--month: '2026-13' is not a month such as 2026-11."),
+        (("usage", "--month", "2026-11", "--since", "2026-11-01"), "--month: Give a day, or a month, or since and until,"),
+        (("usage", "--day", "2026-11-31", "--csv"), "--day: '2026-11-31' is not a day such as 2026-11-20."),
+        (("usage", "--each", "--month", "11", "--csv"), "--month: '11' is not a month such as 2026-11."),
+        (("ledger", "export", "--since", "soon", "--csv"), "--since: 'soon' is not a date"),
+        (("usage", "--since", "2026-11-02", "--until", "2026-11-01"), "--since: since must be before until."),
+        (("usage", "--timezone", "Mars"), "--timezone: 'Mars' is no time zone"),
     ],
 )
 def test_what_the_gateway_refuses_is_one_line(paifang: Paifang, arguments: tuple[str, ...], message: str) -> None:
@@ -138,6 +158,31 @@ def test_what_the_gateway_refuses_is_one_line(paifang: Paifang, arguments: tuple
     assert (status, out) == (2, "")
     assert err.startswith(message)
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (("keys", "create", "a", "--rpm", "0"), "--rpm"),
+        (("keys", "update", "ci", "--concurrent", "few"), "--concurrent"),
+        (("keys", "create", "a", "--family-budget", "doubao"), "--family-budget"),
+        (("explain", "seed", "--body", "none.json"), "--body"),
+        (("models", "--families", "--sort", "colour"), "--sort"),
+        (("models", "--catalogue", "--status", "old"), "--status"),
+        (("ledger", "reconcile", "--billed-usd", "1"), "--billed-usd"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_option(paifang: Paifang, arguments: tuple[str, ...], option: str) -> None:
+    status, _, err = paifang(*arguments)
+    assert status == 2
+    assert f"Invalid value for {option}: " in err
+
+
+def test_what_is_revoked_stays_as_it_is(paifang: Paifang) -> None:
+    paifang("keys", "create", "a")
+    paifang("keys", "revoke", "a")
+    refused = paifang("keys", "update", "a", "--daily-usd", "1")
+    assert refused == (2, "", "The key 'a' is revoked, for good; make another one.\n")
 
 
 def test_lists_have_a_header_through_a_pipe(paifang: Paifang) -> None:
@@ -179,6 +224,24 @@ def test_explain_shows_what_would_be_sent(paifang: Paifang, tmp_path: Path, monk
     assert "POST http://127.0.0.1:9/v1/chat/completions" in out
     assert "authorization: Bearer *****" in out
     assert "sk-secret" not in out
+
+
+def test_explain_shows_what_is_left_lowered_and_left_out(
+    paifang: Paifang, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAY_KEY", "sk-secret-secret")
+    text = WITH_STATIC_KEY.replace("openai_chat", "ark_messages").replace("families: [doubao]", "budget: {daily_usd: 0.001}")
+    write(tmp_path, text + "plugins: [virtual_keys, {budget: {when_short: clamp}}, routing, metering]\n")
+    (tmp_path / "body.json").write_text('{"messages": [{"role": "user", "content": "Hi"}], "seed": 7}')
+    status, out, err = paifang("explain", "seed", "--key", "ci", "--body", "body.json")
+    lines = out.splitlines()
+    assert status == 0, err
+    table = lines.index("param\tscope\tlimit\tleft\tunit\tresets_at")
+    assert lines[table + 1].startswith("key.daily\tkey:ci\t0.001\t0.001\tUSD\t")
+    cap = lines[table + 2].removeprefix("max_tokens is lowered to ").removesuffix(", which is affordable")
+    assert f'  "max_tokens": {cap},' in lines or f'  "max_tokens": {cap}' in lines
+    assert "left out, as the first route can't do it: seed" in lines
+    assert paifang("explain", "seed", "--key", "ci")[1].count("left out") == 0
 
 
 def test_explain_of_a_refused_request_is_bad_news(paifang: Paifang) -> None:

@@ -52,7 +52,7 @@ def test_an_operation_is_repeated_without_effect(paifang: Paifang) -> None:
     for _ in range(2):
         assert paifang("wallet", "credit", "team", "3", "--reason", "x", "--id", "op")[1].startswith("wallet team has 3.00")
     status, _, err = paifang("wallet", "credit", "team", "4", "--reason", "x", "--id", "op")
-    assert (status, err) == (2, "The operation 'op' was another one; take a new id.\n")
+    assert (status, err) == (2, "--id: The operation 'op' was another one; take a new id.\n")
 
 
 def test_a_key_may_draw_on_either(paifang: Paifang) -> None:
@@ -68,14 +68,14 @@ def test_a_key_may_draw_on_either(paifang: Paifang) -> None:
         (("create", "team"), "There is a wallet 'team' already."),
         (("create", "a b"), "A wallet's name has 1 to 64 letters"),
         (("credit", "teem", "1", "--reason", "x"), "There is no wallet 'teem': did you mean \"team\"?"),
-        (("credit", "team", "0", "--reason", "x"), "A credit is above 0"),
-        (("credit", "team", "0.0000000001", "--reason", "x"), "amount_usd: expected an amount of USD as text"),
-        (("credit", "team", "1e3", "--reason", "x"), "amount_usd: expected an amount of USD as text"),
-        (("credit", "team", "1000000.01", "--reason", "x"), "amount_usd: expected at most 1000000.00 USD at a time."),
-        (("credit", "team", "1", "--reason", ""), "reason: string should have at least 1 character."),
-        (("credit", "team", "1", "--reason", "x", "--id", "req_1"), "An operation's id doesn't begin like a request's"),
-        (("credit", "team", "1", "--reason", "x\ny"), "reason: expected one line of text"),
-        (("adjust", "team", "-0", "--reason", "x"), "An adjustment is not 0."),
+        (("credit", "team", "0", "--reason", "x"), "USD: A credit is above 0"),
+        (("credit", "team", "0.0000000001", "--reason", "x"), "USD: expected an amount of USD as text"),
+        (("credit", "team", "1e3", "--reason", "x"), "USD: expected an amount of USD as text"),
+        (("credit", "team", "1000000.01", "--reason", "x"), "USD: expected at most 1000000.00 USD at a time."),
+        (("credit", "team", "1", "--reason", ""), "--reason: string should have at least 1 character."),
+        (("credit", "team", "1", "--reason", "x", "--id", "req_1"), "--id: An operation's id doesn't begin like a request's"),
+        (("credit", "team", "1", "--reason", "x\ny"), "--reason: expected one line of text"),
+        (("adjust", "team", "-0", "--reason", "x"), "USD: An adjustment is not 0."),
         (("show", "nobody"), "There is no wallet 'nobody': make it with `paifang wallet create`."),
     ],
 )
