@@ -17,6 +17,7 @@ from proxy.clock import SystemClock
 from proxy.control import ControlError, answers, at, connect, socket_of
 from proxy.errors import ConfigError
 from proxy.finding import Finding
+from proxy.plural import counted
 from proxy.probe import Probe, probe_all
 from proxy.snapshot import Snapshot
 from proxy.storage.sqlite import StoreError
@@ -49,7 +50,7 @@ async def examine(file: Path, environ: Mapping[str, str], *, call_providers: boo
 
 def _config(file: Path, loaded: Loaded, snapshot: Snapshot) -> Iterator[Finding]:
     serving = sum(snapshot.routes.values())
-    told = f"{file} is valid: {len(snapshot.models)} models, {serving} of {len(snapshot.routes)} routes serve"
+    told = f"{file} is valid: {counted(len(snapshot.models), 'model')}, {serving} of {len(snapshot.routes)} routes serve"
     yield Finding(check="config", state="ok", message=told)
     for notice in snapshot.notices:
         yield Finding(check="config", state="note", message=notice)

@@ -23,6 +23,7 @@ from proxy.endpoints.tasks import question
 from proxy.errors import GatewayError, NotFound
 from proxy.money import Price, nano_to_usd
 from proxy.pipeline import Pipeline
+from proxy.plural import counted
 from proxy.secret import Secret
 from proxy.snapshot import ModelEntry, Snapshot
 from proxy.spanquery import iso
@@ -86,7 +87,7 @@ class Explainer:
             answer.steps.append({"stage": stage, "plugins": [], "result": f"{alias}{entry.name}, family {entry.family}"})
             stage = "scope"
             await planning.admit(ctx, chat, entry)
-            _step(answer, ctx, stage, "authorize", f"allowed; {len(ctx.candidates)} candidates")
+            _step(answer, ctx, stage, "authorize", f"allowed; {counted(len(ctx.candidates), 'candidate')}")
             stage = "budget"
             forecasts = await self._forecasts(ctx)
             answer.left = _rooms(forecasts)

@@ -32,6 +32,7 @@ def _check(
     from proxy.aging import aging, today_of
     from proxy.boot import compile_loaded, load
     from proxy.clock import SystemClock
+    from proxy.plural import counted
 
     loaded = load(config, os.environ)
     snapshot = compile_loaded(loaded)
@@ -44,9 +45,9 @@ def _check(
     if as_json:
         print_json({"notices": notices, "providers": probes})
     else:
-        serving, models = sum(snapshot.routes.values()), len(snapshot.models)
+        serving = sum(snapshot.routes.values())
         typer.echo(
-            f"{config} is valid: {models} model{'' if models == 1 else 's'}, {serving} of {len(snapshot.routes)} routes serve, "
+            f"{config} is valid: {counted(len(snapshot.models), 'model')}, {serving} of {len(snapshot.routes)} routes serve, "
             f"plugins {', '.join(loaded.registry.names) or 'none'}"
         )
         for notice in notices:

@@ -21,6 +21,7 @@ from proxy.commands.shared import (
     this_user,
 )
 from proxy.commands.usage import CsvOption, Day, Month, Timezone
+from proxy.plural import counted
 
 COLUMNS = ("id", "at", "kind", "operation", "debit", "credit", "amount_usd", "actor", "line", "price")
 EXPOSURE_COLUMNS = ("day", "provider", "model", "requests", "amount_usd")
@@ -51,7 +52,7 @@ def _verify(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     for problem in () if as_json else problems:
         typer.echo(problem)
     if problems:
-        raise BadNews(f"{len(problems)} problems: put a backup in the store's place, or mend what they name")
+        raise BadNews(f"{counted(len(problems), 'problem')}: put a backup in the store's place, or mend what they name")
     if not as_json:
         typer.echo("the ledger agrees with itself")
 
@@ -124,7 +125,8 @@ def _reconcile(
     if as_json:
         return print_json(done)
     typer.echo(
-        f"{done['requests']} requests are reconciled: {done['billed_usd']} USD were billed, {done['returned_usd']} USD were not"
+        f"{counted(done['requests'], 'request')} reconciled: {done['billed_usd']} USD were billed, "
+        f"{done['returned_usd']} USD were not"
     )
 
 

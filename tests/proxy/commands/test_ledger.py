@@ -85,7 +85,7 @@ def test_exposure_is_listed_and_reconciled(filled: Paifang) -> None:
     closing = ("ledger", "reconcile", "--provider", "ark", "--billed-usd", "0.1")
     assert filled(*closing)[0] == 2
     told = filled(*closing, "--reason", "bill 7", "--actor", "ann")
-    assert told == (0, "1 requests are reconciled: 0.10 USD were billed, 0.15 USD were not\n", "")
+    assert told == (0, "1 request reconciled: 0.10 USD were billed, 0.15 USD were not\n", "")
     assert [row["provider"] for row in json.loads(filled("ledger", "reconcile", "--json")[1])["exposure"]] == ["relay"]
     entries = [json.loads(line) for line in filled("ledger", "export", "--kind", "reconciled")[1].splitlines()]
     assert [(entry["credit"], entry["amount_usd"], entry["actor"], entry["line"]) for entry in entries] == [
