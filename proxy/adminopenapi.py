@@ -60,7 +60,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "The key as in the list, with `key`, which nobody can tell again, and `example`: a line to try it.",
         KeyForm,
     ),
-    ("GET", "keys/{name}"): Operation("Show a key", "What it may, its budgets and rate limits, and its `state`."),
+    ("GET", "keys/{name}"): Operation("Show a key", "What it may, its `state`, and `left`: what its limits have left now."),
     ("PATCH", "keys/{name}"): Operation("Change a key, from its next request on", "The key as it is now.", KeyChanges),
     ("DELETE", "keys/{name}"): Operation("End a key for good, from its next request on", "The key, revoked."),
     ("GET", "models"): Operation("List the models", "`models`: each with its aliases, limits, price, routes and fallbacks."),
@@ -105,7 +105,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("POST", "explain"): Operation(
         "Say what would happen to a request, without calling anyone",
-        "The steps of the chain, and the routes in their order.",
+        "The `steps` of the chain, what is `left` of each limit, the `refusal`, the `routes` in their order, `dropped` fields.",
         ExplainForm,
     ),
     ("POST", "reload"): Operation(

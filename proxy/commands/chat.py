@@ -46,7 +46,7 @@ def _chat(
     Works through the gateway that runs, or without one. Exit status 1 if the question is refused or fails.
     """
     if url is not None and key is None:
-        raise typer.BadParameter(f"--url needs --key, or {KEY_VARIABLE} in the environment")
+        raise typer.BadParameter(f"it needs --key, or {KEY_VARIABLE} in the environment", param_hint="--url")
     told = sys.stderr
     # What is typed is read by the main thread, so that Ctrl+C ends it there, too.
     with asyncio.Runner() as runner:
