@@ -38,7 +38,7 @@ UNREACHABLE, TIMEOUT, ERROR = (502, "upstream_unreachable"), (504, "upstream_tim
 class Fault:
     """What happens on a connection, and what a client is told.
 
-    ambiguous: it may have been served, so that nobody else is asked. again: where there is no other route, the same is asked again.
+    ambiguous: it may have been served, so that nobody else is asked. again: where there is no other route, it is asked again.
     to_the_end: it takes all the time there is, so that none is left for another route.
     """
 
