@@ -63,14 +63,15 @@ class Spread:
         self._about = (name, help_text, labels)
         self._bounds_s = bounds_s
         self._names = [*map(str, map(float, bounds_s)), "+Inf"]
-        self._new: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
+        self.new: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
+        """{labels: values to be sorted}."""
         self._values: dict[tuple[str, ...], tuple[list[int], float]] = {}
 
-    def add(self, seconds: float, *labels: str) -> None:
-        new = self._new[labels]
-        new.append(seconds)
-        if len(new) >= SORT_AT:
-            self._sort(labels, new)
+    def sort(self, least: int = 1) -> None:
+        """Put the values into their buckets, where there are so many at least."""
+        for labels, new in self.new.items():
+            if len(new) >= least:
+                self._sort(labels, new)
 
     def _sort(self, labels: tuple[str, ...], new: list[float]) -> None:
         new.sort()
@@ -83,8 +84,7 @@ class Spread:
         self._values[labels] = ([before + more for before, more in zip(counts, upto, strict=True)], total + seconds)
 
     def state(self) -> list[Any]:
-        for labels, new in self._new.items():
-            self._sort(labels, new)
+        self.sort()
         return list(self._values.items())
 
     def absorb(self, state: list[Any]) -> None:
@@ -138,10 +138,11 @@ class Totals:
     def count(self, model: str, stream: bool, timeline: Timeline, outcome: Outcome) -> None:
         route = outcome.target.label if outcome.target else ""
         self._requests.add(1, model, route, str(outcome.status), outcome.code)
+        stages, hooks = self._overhead.new, self._plugins.new
         for stage, own_ns in timeline.stages_ns():
-            self._overhead.add(own_ns / 1e9, stage)
+            stages[(stage,)].append(own_ns / 1e9)
         for plugin, hook, spent_ns in timeline.hooks_ns:
-            self._plugins.add(spent_ns / 1e9, plugin, hook)
+            hooks[plugin, hook].append(spent_ns / 1e9)
         if outcome.end == "denied" and outcome.stage:
             self._denied.add(1, outcome.stage, outcome.code)
         self._count_attempts(model, stream, outcome)
@@ -160,12 +161,17 @@ class Totals:
         for attempt in outcome.attempts:
             label = attempt.target.label
             self._attempts.add(1, label, attempt.outcome)
-            self._latency.add(attempt.latency_s, model, label, "true" if stream else "false", attempt.outcome)
+            self._latency.new[model, label, "true" if stream else "false", attempt.outcome].append(attempt.latency_s)
             if attempt.first_token_s is not None:
-                self._first_token.add(attempt.first_token_s, model, label)
+                self._first_token.new[model, label].append(attempt.first_token_s)
         for failed, next_one in pairwise(outcome.attempts):
             if next_one.target.label != failed.target.label:
                 self._fallbacks.add(1, model, failed.target.label, next_one.target.label, failed.outcome)
+
+    def sort(self) -> None:
+        """Keep the memory of a busy gateway small."""
+        for spread in (self._latency, self._first_token, self._overhead, self._plugins):
+            spread.sort(SORT_AT)
 
     def expect_anomalies(self, routes: Iterable[str]) -> None:
         for route in routes:
@@ -227,6 +233,7 @@ class Metrics:
         uncounted, self._uncounted = self._uncounted, []
         for request in uncounted:
             self._totals.count(*request)
+        self._totals.sort()
 
     def _read(self) -> dict[str, Any]:
         self._count_all()

@@ -132,7 +132,7 @@ class Attempts:
         story.tries += 1
         story.target = target
         advance(story.ctx, target=target)
-        story.usage, story.tally, story.first_token_ns = None, Tally(), None
+        story.usage, story.judged, story.tally, story.first_token_ns = None, False, Tally(), None
         story.exchange, story.works, story.taken, story.upstream_status, story.anomalies = None, False, False, None, ()
         outcome = "ok"
         failure: UpstreamError | None = None

@@ -66,7 +66,7 @@ async def settle(story: Story, ledger: Ledger) -> None:
     """
     if story.reply.deaf and story.error is None:
         story.end = "client_gone"  # though its provider was heard to the end
-    story.usage = story.evidence()
+    story.usage, story.judged = story.evidence(), True
     if story.usage is None:
         exposure.expose_unanswered(story, story.error)
     outcome = story.outcome()

@@ -68,6 +68,8 @@ class Story:
     """Of this attempt's last answer; None: none came."""
     dropped: tuple[str, ...] = ()
     clamped: int | None = None
+    judged: bool = False
+    """`usage` is what is billed: nothing more is to come."""
     usage: Usage | None = None
     """What the provider reported or, at the end, what we estimate."""
     tally: Tally = field(default_factory=Tally)
@@ -130,7 +132,7 @@ class Story:
         What a provider had reported before it broke off stands as well, unless more than that has come since.
         """
         chat, exchange = self.ctx.chat, self.exchange
-        if chat is None or exchange is None:
+        if chat is None or exchange is None or self.judged:
             return self.usage
         usage = self.usage if self.usage is not None else self._gathered(chat, exchange)
         if usage is not None and not usage.estimated:

@@ -62,9 +62,9 @@ def check_members(body: Mapping[str, Any], required: tuple[str, ...], checks: Ch
     for name in required:
         if name not in body:
             raise BadRequest(f"{name!r} is missing.", param=name)
-    for name, check in checks.items():
-        if body.get(name) is not None:
-            check(name, body[name])
+    for name, value in body.items():
+        if value is not None and (check := checks.get(name)) is not None:
+            check(name, value)
 
 
 def check_cap(chat: ChatRequest, limit: int) -> None:

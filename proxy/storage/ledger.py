@@ -48,7 +48,7 @@ class Subject:
     """The store's key that asks: its end is looked for in the transaction that reserves. "": none of the store's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: with so many fields that would cost each request some microseconds
 class UsageRow:
     """One request in the usage log."""
 
