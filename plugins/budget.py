@@ -7,8 +7,8 @@ without any limit is held all the same, so that what it may have cost is known a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Literal
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +36,7 @@ from proxy import (
 )
 
 SECOND_NS = 10**9
+MOST_KNOWN = 10_000
 
 
 class BudgetOptions(BaseModel):
@@ -77,6 +78,17 @@ class Held:
         self._reservation.checkpoint(charge)
 
 
+class _Known(NamedTuple):
+    """The windows of a key, and for what they are right."""
+
+    principal: Principal
+    gateway: Limits
+    families: tuple[str, ...]
+    from_s: int
+    until_s: int
+    windows: Sequence[Window]
+
+
 class Budget:
     """Holds what a request may cost."""
 
@@ -85,6 +97,7 @@ class Budget:
 
     def __init__(self) -> None:
         self._calendar = Calendar()
+        self._known: dict[str, _Known] = {}
 
     @hookimpl
     def config_model(self) -> type[BaseModel]:
@@ -144,17 +157,38 @@ class Budget:
         cap = affordable_cap(chat, targets, granted) if clamped else None
         return Forecast(rooms=rooms, refusal=prospect.refusal, output_cap=cap)
 
-    async def _windows(self, ctx: RequestContext, principal: Principal, families: Iterable[str]) -> list[Window]:
+    async def _windows(self, ctx: RequestContext, principal: Principal, families: Iterable[str]) -> Sequence[Window]:
         """Every window with a limit that something for these families falls into, the widest first."""
-        await self._calendar.load(principal.timezone)
         now_s = self._clock.now_ns() // SECOND_NS
-        key = f"key:{principal.id}"
-        windows = [*self._of("gateway", "gateway", ctx.snapshot.gateway_budget, "UTC", now_s)]
-        windows += self._of(key, "key", principal.budget, principal.timezone, now_s)
+        gateway = ctx.snapshot.gateway_budget
+        limited: tuple[str, ...] = ()
         if principal.family_budgets:
-            for family in dict.fromkeys(families):
-                if limits := principal.family_budgets.get(family):
-                    windows += self._of(f"{key}/family:{family}", "family", limits, principal.timezone, now_s)
+            limited = tuple(family for family in dict.fromkeys(families) if family in principal.family_budgets)
+        known = self._known.get(principal.id)
+        # The same until midnight, for one request of a key after the other.
+        if (
+            known is None
+            or known.principal is not principal
+            or known.gateway is not gateway
+            or known.families != limited
+            or not known.from_s <= now_s < known.until_s
+        ):
+            await self._calendar.load(principal.timezone)
+            windows = self._all(gateway, principal, limited, now_s)
+            spans = [(window.start_s, window.end_s) for window in windows] or [LIFETIME]
+            from_s, until_s = max(start for start, _ in spans), min(end for _, end in spans)
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            known = self._known[principal.id] = _Known(principal, gateway, limited, from_s, until_s, windows)
+        return known.windows
+
+    def _all(self, gateway: Limits, principal: Principal, families: Iterable[str], now_s: int) -> list[Window]:
+        key = f"key:{principal.id}"
+        windows = [*self._of("gateway", "gateway", gateway, "UTC", now_s)]
+        windows += self._of(key, "key", principal.budget, principal.timezone, now_s)
+        for family in families:
+            limits = principal.family_budgets[family]
+            windows += self._of(f"{key}/family:{family}", "family", limits, principal.timezone, now_s)
         if principal.wallet is not None:
             windows.append(
                 Window(
