@@ -163,7 +163,7 @@ async def _open_unless_running(path: Path, file: Path, environ: Mapping[str, str
     deadline_s = loop.time() + OWNER_WAIT_S
     while True:
         try:
-            return await Gateway.open(file, environ)
+            return await Gateway.open(file, environ, watched=False)
         except OwnerError:
             if loop.time() > deadline_s:
                 raise

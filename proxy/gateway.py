@@ -122,16 +122,26 @@ class Gateway:
 
     @classmethod
     async def open(
-        cls, file: Path, environ: Mapping[str, str], clock: Clock | None = None, company: Company = COMPANY_OF_NONE
+        cls,
+        file: Path,
+        environ: Mapping[str, str],
+        clock: Clock | None = None,
+        company: Company = COMPANY_OF_NONE,
+        *,
+        watched: bool = True,
     ) -> Gateway:
-        """Load the configuration, open the store, start the plugins. Raises: ConfigError, StoreError."""
+        """Load the configuration, open the store, start the plugins. Raises: ConfigError, StoreError.
+
+        watched: tell who holds up the event loop; a command that serves nobody may take its time.
+        """
         clock = clock or SystemClock()
         loaded = await asyncio.to_thread(load, file, environ, None, company.source)
         load_bounds = await asyncio.to_thread(bounds_of, loaded.config.server)
         store = await company.open_store(loaded.config.store, file, clock)
         try:
             gateway = cls(file, environ, clock, store, loaded, company, Load(load_bounds))
-            gateway._watchdog.start()
+            if watched:
+                gateway._watchdog.start()
             try:
                 await gateway._lifecycle.start(loaded)
             except BaseException:

@@ -35,6 +35,7 @@ class Watchdog:
         self._faults = faults
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._timer: asyncio.TimerHandle | None = None
         self._stalled_since_s = 0.0
         """When the loop last ticked before the stall that has been told of; 0: it hasn't stalled."""
 
@@ -47,7 +48,8 @@ class Watchdog:
 
     def stop(self) -> None:
         self._over.set()
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _tick(self) -> None:
         now_s = time.monotonic()
