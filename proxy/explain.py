@@ -19,7 +19,7 @@ from proxy.app import App
 from proxy.bound import cost_bound
 from proxy.chat import ChatRequest
 from proxy.context import Forecast, Principal, RequestContext, Room, Target
-from proxy.endpoints.tasks import question
+from proxy.endpoints.tasks import parse, question
 from proxy.errors import GatewayError, NotFound
 from proxy.money import Price, nano_to_usd
 from proxy.pipeline import Pipeline
@@ -80,7 +80,8 @@ class Explainer:
             _step(answer, ctx, stage, "authenticate", _scope(ctx.principal, record))
             stage = "request"
             entry = snapshot.model(model)
-            chat = question(entry.task, {**(body or {}), "model": model})
+            named = {"model": model}
+            chat = question(entry.task, named) if body is None else parse(entry.task, {**body, **named})
             answer.model = entry.name
             answer.resting = _resting(snapshot, entry)
             alias = f"the alias {model} of " if model != entry.name else ""

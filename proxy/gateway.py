@@ -289,7 +289,7 @@ class Gateway:
 def _refuse_restart(before: Loaded, after: Loaded) -> None:
     """Listeners and the store are opened once. Raises: ConfigError."""
     changed = [
-        Problem(name, "changing this needs a restart")
+        Problem(name, "changing this needs a restart; nothing else of the file is taken before")
         for name in ("server", "store", "metrics", "admin")
         if getattr(before.config, name) != getattr(after.config, name)
     ]

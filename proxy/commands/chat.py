@@ -145,8 +145,10 @@ async def _ask(session: aiohttp.ClientSession, model: str, messages: list[dict[s
                     delta = choice["delta"].get("content") or ""
                     said += delta
                     typer.echo(delta, nl=False)
+    except aiohttp.ClientConnectorError as error:
+        raise BadNews(f"there is no gateway at {error.host}:{error.port}") from error
     except aiohttp.ClientError as error:
-        raise BadNews(f"\nthe gateway went away, or there is none: {error}") from error
+        raise BadNews(f"\nthe gateway went away: {error}") from error
     typer.echo()
     typer.echo(_summary(response.headers.get("x-paifang-route", ""), usage), file=told)
     return said

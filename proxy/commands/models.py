@@ -114,12 +114,17 @@ def _configured(config: Path, as_json: bool) -> None:
 
 def _catalogue(known: Catalogue, config: Path, wanted: Wanted, sort: str | None, reverse: bool, as_json: bool) -> None:
     from proxy.comparison import model_rows
+    from proxy.errors import ConfigError
 
-    rates = _exchange_rates(config)
+    try:
+        rates: Mapping[str, ExchangeRate] = _exchange_rates(config)
+        lack = f"{config} has no exchange rate"
+    except ConfigError:
+        rates, lack = {}, f"{config} can't be read (`paifang check` says why), so there is no exchange rate"
     rows = _chosen(model_rows(known, rates), wanted, sort, reverse)
     of_family = [model for model in known.models.values() if not wanted.families or model.family in wanted.families]
     if lacking := {model.price.currency for model in of_family if model.price} - {"USD", *rates}:
-        typer.echo(f"not compared in USD, as {config} has no exchange rate: {', '.join(sorted(lacking))}", err=True)
+        typer.echo(f"not compared in USD, as {lack}: {', '.join(sorted(lacking))}", err=True)
     if as_json:
         return print_json({"catalogue": [{**_texts(row), "pricing": _pricing(known.models[row["model"]])} for row in rows]})
     print_rows(CATALOGUE if sys.stdout.isatty() else CATALOGUE + THROUGH_A_PIPE, map(_texts, rows))
@@ -165,11 +170,7 @@ def _pricing(model: CatalogueModel) -> dict[str, Any] | None:
 
 
 def _exchange_rates(config: Path) -> Mapping[str, ExchangeRate]:
-    """Those of the file; none while there is no file, or it is broken: the catalogue is also for writing one."""
+    """Those of the file; none while there is no file: the catalogue is also for writing one. Raises: ConfigError."""
     from proxy.boot import load
-    from proxy.errors import ConfigError
 
-    try:
-        return load(config, os.environ).config.exchange_rates
-    except ConfigError:
-        return {}
+    return load(config, os.environ).config.exchange_rates if config.exists() else {}

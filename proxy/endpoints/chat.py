@@ -78,6 +78,8 @@ def check_cap(chat: ChatRequest, limit: int) -> None:
 def _kind(value: object) -> str:
     if value is None:
         return "null"
+    if value == []:
+        return "an empty array"
     names: dict[type, str] = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
     return names.get(type(value), "an object")
 

@@ -21,7 +21,11 @@ def check(task: Task, body: Mapping[str, Any]) -> None:
     chat.check_members(body, endpoint.REQUIRED, endpoint.CHECKS)
 
 
+def parse(task: Task, body: Mapping[str, Any]) -> ChatRequest:
+    """A request as a client would send it. Raises: BadRequest."""
+    return (chat.parse if task == "chat" else embeddings.parse)(dumps(body))
+
+
 def question(task: Task, body: Mapping[str, Any]) -> ChatRequest:
     """A request with these members, the smallest there is where they don't say what to answer. Raises: BadRequest."""
-    parse = chat.parse if task == "chat" else embeddings.parse
-    return parse(dumps({**SMALLEST[task], **body}))
+    return parse(task, {**SMALLEST[task], **body})

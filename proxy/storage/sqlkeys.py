@@ -51,7 +51,9 @@ class SqlKeys:
             try:
                 connection.execute(insert(virtual_key).values(row_of(record)))
             except IntegrityError as error:
-                raise BadRequest(f"There is a key named {record.name!r} already.", param="name") from error
+                known = self._by_name.get(record.name)
+                ended = ", revoked; what it spent stays with its name, so take another" if known and known.revoked_s else ""
+                raise BadRequest(f"There is a key named {record.name!r} already{ended}.", param="name") from error
             return record
 
         await self._run(add)

@@ -172,8 +172,10 @@ async def test_a_refusal_names_its_stage(tmp_path: Path) -> None:
     async with opened(tmp_path, WITH_STATIC_KEY) as (_, caller):
         told = await caller.call("POST", "explain", {"model": "other", "key": "ci"})
         assert (told["refusal"]["stage"], told["refusal"]["status"]) == ("scope", 403)
-        told = await caller.call("POST", "explain", {"model": "seed", "body": {"messages": []}})
-        assert (told["refusal"]["stage"], told["refusal"]["code"]) == ("request", "invalid_value")
+        for body in ({"messages": []}, {"temperature": 1}):
+            told = await caller.call("POST", "explain", {"model": "seed", "body": body})
+            refusal = told["refusal"]
+            assert (refusal["stage"], refusal["code"], refusal["param"]) == ("request", "invalid_value", "messages")
         await caller.call("POST", "keys", {"name": "old"})
         await caller.call("DELETE", "keys/old")
         told = await caller.call("POST", "explain", {"model": "seed", "key": "old"})

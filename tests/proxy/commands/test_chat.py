@@ -49,7 +49,7 @@ def test_a_conversation_tells_what_was_said_before(paifang: Paifang, monkeypatch
         (("chat", "other", "Hello", "--key", STATIC_KEY), 1, "model_not_allowed: "),
         (("chat", "seed", "Hello", "--key", "sk-unknown"), 1, "invalid_api_key: "),
         (("chat", "seed", "Hello", "--url", "http://127.0.0.1:9"), 2, "Invalid value for --url: it needs --key"),
-        (("chat", "seed", "Hello", "--url", "http://127.0.0.1:9", "--key", "k"), 1, "the gateway went away, or there is none"),
+        (("chat", "seed", "Hello", "--url", "http://127.0.0.1:9", "--key", "k"), 1, "there is no gateway at 127.0.0.1:9"),
     ],
 )
 def test_refusals(paifang: Paifang, arguments: tuple[str, ...], status: int, told: str) -> None:
