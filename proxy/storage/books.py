@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
 from proxy.context import Charge
 from proxy.errors import BadRequest, RequestError
@@ -19,6 +18,7 @@ from proxy.storage.keys import KeyRecord
 from proxy.storage.ledger import Exposure, Posting, Prospect, Subject, UsageRow, Window
 from proxy.storage.records import Held, Spending, bounded_count, bounded_text, payer
 from proxy.storage.refusals import refusal
+from proxy.storage.spendings import GATEWAY, Spendings, key_of
 from proxy.storage.statements import Cursor, Statements
 from proxy.storage.tables import MAX_BALANCE
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 EPOCH_BITS = 40
 """A hold's id is its owner's epoch, then a count: unique without asking the database."""
-GATEWAY = "gateway"
 LINGER_NS = 100_000_000
 """How long a mark may stay unwritten."""
 LABELS = 6
@@ -50,8 +49,7 @@ class Books:
         """What is in memory may not be what is stored: read it anew before the next operation."""
         self._loaded = False
         self._open: dict[str, Held] = {}
-        self._latest: dict[tuple[str, str], Spending] = {}
-        self._known: WeakValueDictionary[int, Spending] = WeakValueDictionary()
+        self._spendings = Spendings(self._cursor, self._sql)
         self._subjects: dict[tuple[str, ...], int] = {}
         self._prices: dict[str, int] = {}
         self._changed_holds: dict[int, Held] = {}
@@ -143,7 +141,7 @@ class Books:
 
     def foresee(self, amount: int, windows: Sequence[Window], floor: int | None) -> Prospect:
         """What `reserve` would answer to a new request. Begins no window."""
-        spendings = [self._known_spending(window) or self._unbegun(window) for window in windows]
+        spendings = [self._spendings.find(window, self._now_ns) or self._unbegun(window) for window in windows]
         answer = _fit(amount, windows, spendings, floor)
         granted, refused = (0, answer) if isinstance(answer, RequestError) else (answer, None)
         left = [(_left(window, spending), spending.end_s) for window, spending in zip(windows, spendings, strict=True)]
@@ -317,84 +315,31 @@ class Books:
         self._entries.append((key, kind, debit, credit, amount, price_id, actor, line, self._now_ns, leg))
 
     def _spending(self, window: Window) -> Spending:
-        latest = self._latest.get((window.scope, window.period))
-        if latest is not None and latest.start_s == window.start_s:
-            return latest
-        return self._find_spending(window, latest) or self._begin_spending(window)
-
-    def _known_spending(self, window: Window) -> Spending | None:
-        return self._find_spending(window, self._latest.get((window.scope, window.period)))
-
-    def _find_spending(self, window: Window, latest: Spending | None) -> Spending | None:
-        """The window's own row, or the newest of its scope while that lasts: clocks and zones may change, a window doesn't.
-
-        Holds where the asked window overlaps the newest or ends where that begins; so a clock that goes back over
-        midnight stays in the new day, while one that was a year ahead for a while does not bind the scope to that year.
-        """
-        scope, period, start_s = window.scope, window.period, window.start_s
-        if latest is None:
-            row = self._cursor.execute(self._sql.latest_spending, (scope, period)).fetchone()
-            if row is not None:
-                latest = self._latest[scope, period] = self._know(row)
-        if latest is not None:
-            lasts = self._now_ns < latest.end_s * 10**9
-            if lasts and start_s < latest.end_s and window.end_s >= latest.start_s:
-                return latest
-        row = self._cursor.execute(self._sql.spending_at, (scope, period, start_s)).fetchone()
-        return None if row is None else self._newest(self._know(row))
-
-    def _newest(self, found: Spending) -> Spending:
-        latest = self._latest.get((found.scope, found.period))
-        if latest is None or found.start_s > latest.start_s:
-            self._latest[found.scope, found.period] = found
-        return found
+        return self._spendings.find(window, self._now_ns) or self._begin_spending(window)
 
     def _begin_spending(self, window: Window) -> Spending:
         """A new window, which counts what was spent in it before and holds for what runs: a limit may come in its middle."""
         self._flush()
-        carried = self._spent_before(window)
-        scope, period, start_s = window.scope, window.period, window.start_s
-        self._sql.new_spendings.write(self._cursor, [(scope, period, start_s, window.end_s, 0, carried, 0, 0, carried)])
-        found = self._know(self._cursor.execute(self._sql.spending_at, (scope, period, start_s)).fetchone())
+        found = self._spendings.begin(window)
         for held in self._running_in(window):
             held.spendings = (*held.spendings, found)
             found.pending += held.amount
             self._legs[held.id, found.id] = None
             self._changed_spendings.add(found)
-        return self._newest(found)
+        return found
 
     def _unbegun(self, window: Window) -> Spending:
         """What a new window would begin with."""
         self._flush()
-        carried, pending = self._spent_before(window), sum(held.amount for held in self._running_in(window))
+        carried, pending = self._spendings.spent_before(window), sum(held.amount for held in self._running_in(window))
         return Spending((0, window.scope, window.period, window.start_s, window.end_s, 0, carried, pending, 0, carried))
 
     def _running_in(self, window: Window) -> Iterator[Held]:
         """The holds that a new window counts."""
-        key = _key_of(window.scope)
+        key = key_of(window.scope)
         for held in self._open.values():
             if held.created_ns >= window.start_s * 10**9 and (window.scope == GATEWAY or (key and held.subject[0] == key)):
                 yield held
-
-    def _spent_before(self, window: Window) -> int:
-        """What the usage log has of this window. It is kept long enough for any."""
-        sql, span = self._sql, (window.start_s * 10**9, window.end_s * 10**9)
-        key, family = _key_of(window.scope), window.scope.partition("/family:")[2]
-        if window.scope == GATEWAY:
-            return self._sum(sql.spent, *span) + self._sum(sql.exposed, *span)
-        if not key:
-            return 0
-        return self._sum(sql.spent_by_key_on_family, *span, key, family) if family else self._sum(sql.spent_by_key, *span, key)
-
-    def _sum(self, statement: str, *parameters: Any) -> int:
-        return self._cursor.execute(statement, parameters).fetchone()[0] or 0
-
-    def _know(self, row: Sequence[Any]) -> Spending:
-        """The one object of a stored window."""
-        known = self._known.get(row[0])
-        if known is None:
-            known = self._known[row[0]] = Spending(row)
-        return known
 
     def _subject_id(self, *labels: str) -> int:
         found = self._subjects.get(labels)
@@ -416,7 +361,7 @@ class Books:
         """Every open hold, with its windows."""
         legs: dict[int, list[Spending]] = {}
         for hold_id, *row in self._cursor.execute(self._sql.open_legs).fetchall():
-            legs.setdefault(hold_id, []).append(self._know(row))
+            legs.setdefault(hold_id, []).append(self._spendings.of_row(row))
         for row in self._cursor.execute(self._sql.open_holds).fetchall():
             held = Held(row[:-LABELS], row[-LABELS:], tuple(legs.get(row[0], ())))
             self._open[held.request_id] = held
@@ -452,9 +397,3 @@ def _fit(amount: int, windows: Sequence[Window], spendings: Sequence[Spending], 
 
 def _left(window: Window, spending: Spending) -> int:
     return window.limit_nanousd + spending.credit - spending.posted - spending.pending
-
-
-def _key_of(scope: str) -> str:
-    """ "ci" of "key:ci" and "key:ci/family:doubao"; "" of what is no key's."""
-    kind, _, name = scope.partition(":")
-    return name.partition("/family:")[0] if kind == "key" else ""
