@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
+from adapters.error_answers import absent, bad_key, busy_now, unpaid
 from adapters.openai_errors import (
     LONGEST_COOL_DOWN_S,
     Refusal,
@@ -47,22 +48,6 @@ class _Rule:
 
 def _rule(codes: str, answer: Callable[[Refusal], UpstreamError]) -> _Rule:
     return _Rule(re.compile(codes), answer)
-
-
-def _credential(message: str) -> Callable[[Refusal], UpstreamError]:
-    return lambda refusal: rejected(refusal, "upstream_auth_failed", message)
-
-
-def _model(message: str) -> Callable[[Refusal], UpstreamError]:
-    return lambda refusal: rejected(refusal, "upstream_model_unavailable", message, Remedy.NEXT_ROUTE)
-
-
-def _quota(message: str) -> Callable[[Refusal], UpstreamError]:
-    return lambda refusal: rejected(refusal, "upstream_quota_exhausted", message)
-
-
-def _busy(message: str) -> Callable[[Refusal], UpstreamError]:
-    return lambda refusal: busy(refusal, message)
 
 
 def _day_spent(refusal: Refusal) -> UpstreamError:
@@ -107,31 +92,31 @@ _RULES = (
     _rule(r"ContentSecurityDetectionError|InternalServiceError", failed),
     _rule(
         r"InvalidEndpoint\.ClosedEndpoint",
-        _model("The provider's endpoint is stopped; the gateway's operator must start it in the provider's console."),
+        absent("The provider's endpoint is stopped; the gateway's operator must start it in the provider's console."),
     ),
     _rule(
         r"ModelNotOpen|OperationDenied\.ServiceNotOpen",
-        _model(
+        absent(
             "The provider account has no access to this model; the gateway's operator must open it in the provider's console."
         ),
     ),
     _rule(
         r"InvalidEndpointOrModel\.ModelIDAccessDisabled",
-        _model(
+        absent(
             "The provider account may not call models by their id; the gateway's operator must make an "
             "endpoint (ep-…) in the provider's console and name it as the route's model."
         ),
     ),
     _rule(
         r"InvalidEndpointOrModel(\..*)?|UnsupportedModel|NotFound(\..*)?",
-        _model(
+        absent(
             "The provider has no such model or endpoint at this entrance; the gateway's operator must check "
             "the route's model and the provider's base_url."
         ),
     ),
     _rule(
         r"AuthenticationError",
-        _credential(
+        bad_key(
             "The provider refused the gateway's credential; its operator must check the API key and that "
             "base_url is the entrance the key was made for (a key of an Agent Plan works at /api/plan/v3 "
             "alone)."
@@ -139,46 +124,46 @@ _RULES = (
     ),
     _rule(
         r"InvalidAccountStatus",
-        _credential("The gateway's account at the provider is blocked; its operator must have it unblocked there."),
+        bad_key("The gateway's account at the provider is blocked; its operator must have it unblocked there."),
     ),
     _rule(
         r"AccessDenied|OperationDenied\.(PermissionDenied|ArkAccessRoleNotFound)",
-        _credential(
+        bad_key(
             "The gateway's credential lacks a permission at the provider; its operator must grant it in the provider's console."
         ),
     ),
     _rule(
         r"AccountOverdueError|OperationDenied\.ServiceOverdue",
-        _quota("The gateway's account at the provider is overdue; its operator must top it up there."),
+        unpaid("The gateway's account at the provider is overdue; its operator must top it up there."),
     ),
     _rule(
         r"InvalidSubscription",
-        _quota(
+        unpaid(
             "The gateway's plan at the provider is missing or has expired; its operator must renew it, or "
             "use the base_url without a plan."
         ),
     ),
     _rule(
         r"SetLimitExceeded",
-        _quota("The spending limit set at the provider is reached; the gateway's operator must raise it there."),
+        unpaid("The spending limit set at the provider is reached; the gateway's operator must raise it there."),
     ),
     _rule(r"QuotaExceeded(\..*)?", _quota_exceeded),
     _rule(
         r"OperationDenied\.InvalidState",
-        _busy("The provider is still preparing what this request refers to; try again later."),
+        busy_now("The provider is still preparing what this request refers to; try again later."),
     ),
     _rule(r"OperationDenied\.(TosAccessDenied|FileQuotaExceeded|UnsupportedPhase)", refused),
     _rule(
         r"ServerOverloaded|RequestBurstTooFast|ModelLoadingError",
-        _busy("The provider is overloaded, or the gateway's traffic there grew too fast; try again later."),
+        busy_now("The provider is overloaded, or the gateway's traffic there grew too fast; try again later."),
     ),
     _rule(
         r"InflightBatchsizeExceeded",
-        _busy("The gateway has too many requests at the provider at once; try again later."),
+        busy_now("The gateway has too many requests at the provider at once; try again later."),
     ),
     _rule(r"RateLimitExceeded\.\w*TPDExceeded", _day_spent),
     _rule(
         r"\w*RateLimitExceeded(\..*)?",
-        _busy("The provider is limiting the gateway's requests; try again later."),
+        busy_now("The provider is limiting the gateway's requests; try again later."),
     ),
 )

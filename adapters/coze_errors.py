@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from adapters.error_answers import absent, bad_key, busy_now, unpaid
 from adapters.openai_errors import (
     LONGEST_COOL_DOWN_S,
     Refusal,
@@ -19,7 +20,6 @@ from adapters.openai_errors import (
     openai_error,
     overlong,
     refused,
-    rejected,
 )
 from proxy import Remedy, UpstreamError
 
@@ -49,22 +49,6 @@ class _Rule:
     answer: Callable[[Refusal], UpstreamError]
 
 
-def _credential(message: str) -> Callable[[Refusal], UpstreamError]:
-    return lambda refusal: rejected(refusal, "upstream_auth_failed", message)
-
-
-def _bot(message: str) -> Callable[[Refusal], UpstreamError]:
-    return lambda refusal: rejected(refusal, "upstream_model_unavailable", message, Remedy.NEXT_ROUTE)
-
-
-def _quota(message: str) -> Callable[[Refusal], UpstreamError]:
-    return lambda refusal: rejected(refusal, "upstream_quota_exhausted", message)
-
-
-def _busy(message: str) -> Callable[[Refusal], UpstreamError]:
-    return lambda refusal: busy(refusal, message)
-
-
 def _used_up_today(refusal: Refusal) -> UpstreamError:
     error = busy(
         replace(refusal, retry_after_s=LONGEST_COOL_DOWN_S),
@@ -74,7 +58,7 @@ def _used_up_today(refusal: Refusal) -> UpstreamError:
     return error
 
 
-_TOKEN = _credential(
+_TOKEN = bad_key(
     "The provider refused the gateway's token; its operator must check it, and that base_url is the site it was made at."
 )
 
@@ -87,41 +71,41 @@ _RULES = {
     "4005": _Rule(400, refused),
     "4006": _Rule(
         404,
-        _bot("The provider has no such bot for the gateway's token; its operator must check the route's model, the bot's id."),
+        absent("The provider has no such bot for the gateway's token; check the route's model, the bot's id."),
     ),
     "4007": _Rule(400, refused),
     "4008": _Rule(429, _used_up_today),
-    "4009": _Rule(429, _busy("The provider is overloaded; try again later.")),
+    "4009": _Rule(429, busy_now("The provider is overloaded; try again later.")),
     "4010": _Rule(400, overlong),
-    "4011": _Rule(402, _quota("The gateway's account at the provider has no tokens left; its operator must top it up there.")),
+    "4011": _Rule(402, unpaid("The gateway's account at the provider has no tokens left; its operator must top it up there.")),
     "4012": _Rule(
-        404, _bot("The model behind the bot is no longer offered; the gateway's operator must give the bot another one.")
+        404, absent("The model behind the bot is no longer offered; the gateway's operator must give the bot another one.")
     ),
     "4013": _Rule(502, failed),
     "4014": _Rule(400, filtered),
     "4015": _Rule(
-        403, _bot("The bot is not published as an API; the gateway's operator must publish it so in the provider's console.")
+        403, absent("The bot is not published as an API; the gateway's operator must publish it so in the provider's console.")
     ),
-    "4016": _Rule(409, _busy("Another chat still runs in this conversation; try again later.")),
-    "4019": _Rule(402, _quota("The gateway's account at the provider is overdue; its operator must top it up there.")),
-    "4020": _Rule(429, _busy("The provider is limiting the gateway's requests; try again later.")),
+    "4016": _Rule(409, busy_now("Another chat still runs in this conversation; try again later.")),
+    "4019": _Rule(402, unpaid("The gateway's account at the provider is overdue; its operator must top it up there.")),
+    "4020": _Rule(429, busy_now("The provider is limiting the gateway's requests; try again later.")),
     "4021": _Rule(
         404,
-        _bot("The bot's workflow is not configured; the gateway's operator must complete the bot in the provider's console."),
+        absent("The bot's workflow is not configured; the gateway's operator must complete the bot in the provider's console."),
     ),
-    "4022": _Rule(402, _quota("The account of the bot's model is overdue; the gateway's operator must top it up.")),
+    "4022": _Rule(402, unpaid("The account of the bot's model is overdue; the gateway's operator must top it up.")),
     "4100": _Rule(401, _TOKEN),
     "700012006": _Rule(401, _TOKEN),
     "4101": _Rule(
         403,
-        _credential("The gateway's token lacks a permission at the provider; its operator must grant it there, chat included."),
+        bad_key("The gateway's token lacks a permission at the provider; its operator must grant it there, chat included."),
     ),
     "4102": _Rule(
-        403, _credential("The provider's risk control blocks the gateway's account; its operator must have it unblocked there.")
+        403, bad_key("The provider's risk control blocks the gateway's account; its operator must have it unblocked there.")
     ),
     "4104": _Rule(400, refused),
     "4105": _Rule(400, filtered),
-    "4200": _Rule(404, _bot("The provider lacks what this bot needs; the gateway's operator must check the route's model.")),
+    "4200": _Rule(404, absent("The provider lacks what this bot needs; the gateway's operator must check the route's model.")),
     **{str(code): _Rule(400, refused) for code in range(4300, 4305)},
     "5000": _Rule(500, failed),
 }
