@@ -17,8 +17,6 @@ from proxy.snapshot import Provider
 
 IDLE_CONNECTION_S = 15
 """Shorter than providers keep a connection, so that we seldom meet one they are just closing."""
-
-
 READ_BYTES = 64 * 1024
 """Read at once. asyncio's own 256 KiB would be held several times over, as bytes, events and text, for each slow reader."""
 
