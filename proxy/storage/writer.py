@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
@@ -37,21 +36,24 @@ QUEUE_LIMIT = 10_000
 LINGER_S = LINGER_NS / 1e9
 """How often what nobody waits for is looked after, while requests run."""
 RETRY_S = 1.0
-SIBLINGS = 8
-COMMIT_DELAY_S = 0.001
-"""While that many requests run, a commit waits so long for others to share it: each has a price of its own, paid from the
-same processor time as the requests (PostgreSQL: commit_siblings, commit_delay)."""
+QUIET_TURNS = 2
+"""So often the event loop turns without anything new before what has arrived is committed: whatever it has at hand shares the
+commit, which has a price of its own, and nobody waits for what may not come."""
+GATHER_S = 0.02
+"""How long more may go on arriving."""
 
 log = logging.getLogger("paifang.ledger")
 
 
 class Writer:
-    """Takes operations from any event loop, writes them in its own thread, answers on the loop they came from."""
+    """Takes operations from an event loop, writes them in its own thread, answers on the loop."""
 
     def __init__(self, url: URL, durability: str, clock: Clock) -> None:
         self._url = url
         self._durability = durability
         self._clock = clock
+        self._arrived: list[Operation] = []
+        """Not yet in the queue."""
         self._queue: SimpleQueue[Operation] = SimpleQueue()
         self._notes: deque[Operation] = deque()
         self._batch: list[Operation] = []
@@ -90,9 +92,10 @@ class Writer:
 
     def put(self, operation: Operation) -> None:
         """Queue an operation; its future gets the answer."""
-        self._queue.put(operation)
-        if self._closed:
-            self._refuse_queued()
+        self._arrived.append(operation)
+        if len(self._arrived) == 1:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._hand_over, loop, 1, QUIET_TURNS, loop.time() + GATHER_S)
 
     def note(self, operation: Operation) -> None:
         """Leave an operation to be taken along with the next batch, or in a moment: nobody waits for it."""
@@ -119,6 +122,19 @@ class Writer:
         """Write what is queued and close the store."""
         if not self._closed:
             await self.ask(Stop)
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop, known: int, turns: int, latest_s: float) -> None:
+        """Give the thread what has arrived, once the loop has turned so often without more."""
+        arrived = len(self._arrived)
+        turns = turns - 1 if arrived == known else QUIET_TURNS
+        if turns and loop.time() < latest_s:
+            loop.call_soon(self._hand_over, loop, arrived, turns, latest_s)
+            return
+        for operation in self._arrived:
+            self._queue.put(operation)
+        self._arrived.clear()
+        if self._closed:
+            self._refuse_queued()
 
     def _work(self, opened: Future[T], first: Callable[[Connection], T]) -> None:
         try:
@@ -213,8 +229,6 @@ class Writer:
         timeout_s = LINGER_S if self.unsettled else RETRY_S if self._kept or self._problem else None
         try:
             batch.append(queue.get(timeout=timeout_s))
-            if self.unsettled >= SIBLINGS or queue.qsize() >= 2:
-                time.sleep(COMMIT_DELAY_S)
             while len(batch) < BATCH:
                 batch.append(queue.get_nowait())
         except Empty:
