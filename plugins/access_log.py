@@ -70,28 +70,38 @@ def _writer(style: str) -> Callable[[list[dict[str, Any]]], None]:
 
 
 def _fields(ctx: RequestContext, outcome: Outcome) -> dict[str, Any]:
-    charge, usage = outcome.charge, outcome.usage
+    """What is not known, or says nothing, is left out."""
     fields: dict[str, Any] = {
         "event": "request",
         "timestamp": datetime.fromtimestamp(ctx.received_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
         "request_id": ctx.request_id,
-        "client_request_id": ctx.client_request_id or None,
-        "key": ctx.principal.id if ctx.principal else None,
-        "model": ctx.model.name if ctx.model else None,
-        "route": outcome.target.label if outcome.target else None,
-        "attempts": len(outcome.attempts),
-        "status": outcome.status,
-        "code": outcome.code or None,
-        "stage": outcome.stage or None,
-        "end": outcome.end,
-        "stream": ctx.chat.stream if ctx.chat else None,
-        "input_tokens": usage.input_tokens if usage else None,
-        "output_tokens": usage.output_tokens if usage else None,
-        "estimated": usage.estimated or None if usage else None,
-        "debit_nanousd": charge.amount_nanousd if charge else None,
-        "latency_ms": round(outcome.latency_s * 1000, 1),
-        "first_token_ms": None if outcome.first_token_s is None else round(outcome.first_token_s * 1000, 1),
-        "overhead_ms": round(outcome.overhead_s * 1000, 2),
-        "detail": outcome.error.detail or None if outcome.error else None,
     }
-    return {name: value for name, value in fields.items() if value is not None}
+    if ctx.client_request_id:
+        fields["client_request_id"] = ctx.client_request_id
+    if ctx.principal is not None:
+        fields["key"] = ctx.principal.id
+    if ctx.model is not None:
+        fields["model"] = ctx.model.name
+    if outcome.target is not None:
+        fields["route"] = outcome.target.label
+    fields["attempts"], fields["status"] = len(outcome.attempts), outcome.status
+    if outcome.code:
+        fields["code"] = outcome.code
+    if outcome.stage:
+        fields["stage"] = outcome.stage
+    fields["end"] = outcome.end
+    if ctx.chat is not None:
+        fields["stream"] = ctx.chat.stream
+    if (usage := outcome.usage) is not None:
+        fields["input_tokens"], fields["output_tokens"] = usage.input_tokens, usage.output_tokens
+        if usage.estimated:
+            fields["estimated"] = True
+    if outcome.charge is not None:
+        fields["debit_nanousd"] = outcome.charge.amount_nanousd
+    fields["latency_ms"] = round(outcome.latency_s * 1000, 1)
+    if outcome.first_token_s is not None:
+        fields["first_token_ms"] = round(outcome.first_token_s * 1000, 1)
+    fields["overhead_ms"] = round(outcome.overhead_s * 1000, 2)
+    if outcome.error is not None and outcome.error.detail:
+        fields["detail"] = outcome.error.detail
+    return fields

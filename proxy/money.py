@@ -66,6 +66,10 @@ RATES = INPUT_RATES + OUTPUT_RATES
 LABELS = ("", "cached ", "cache-write ", "audio-input ", "", "reasoning ", "audio-output ")
 
 
+Terms = tuple[tuple[tuple[int, ...], str], ...]
+"""(which of the counts are added up, " × $0.70/M") of each rate."""
+
+
 def _counts(usage: Usage) -> tuple[int, ...]:
     """Tokens of each kind, disjoint, none negative, in the order of RATES."""
     cached, written = max(0, usage.cached_input_tokens), max(0, usage.cache_write_tokens)
@@ -97,7 +101,7 @@ class Price:
     """All of it as JSON, to be kept with each charge."""
     _nano: Mapping[str | None, tuple[int, int]] = field(init=False, compare=False, repr=False)
     """{service tier: pico-units → nano-USD, as numerator and denominator}."""
-    _rates: tuple[tuple[Tier, tuple[int, ...]], ...] = field(init=False, compare=False, repr=False)
+    _rates: tuple[tuple[Tier, tuple[int, ...], Terms], ...] = field(init=False, compare=False, repr=False)
     _dearest: tuple[tuple[int, int], ...] = field(init=False, compare=False, repr=False)
     """Per tier, the highest rate of an input token and of an output token."""
     _dearest_nano: tuple[int, int] = field(init=False, compare=False, repr=False)
@@ -109,22 +113,22 @@ class Price:
         scales = {name: factor * self.usd / 1000 for name, factor in factors.items()}
         fixed = {name: (scale.numerator, scale.denominator) for name, scale in scales.items()}
         object.__setattr__(self, "_nano", fixed)
-        rates = tuple((tier, tier.rates) for tier in self.tiers)
+        rates = tuple((tier, tier.rates, tuple(_terms(tier.rates, self._sign))) for tier in self.tiers)
         sides = len(INPUT_RATES)
         highest = max(scales.values())
         object.__setattr__(self, "_rates", rates)
-        object.__setattr__(self, "_dearest", tuple((max(some[:sides]), max(some[sides:])) for _, some in rates))
+        object.__setattr__(self, "_dearest", tuple((max(some[:sides]), max(some[sides:])) for _, some, _ in rates))
         object.__setattr__(self, "_dearest_nano", (highest.numerator, highest.denominator))
         object.__setattr__(self, "stamp", json.dumps(self.per_million(), sort_keys=True))
 
     @property
     def free(self) -> bool:
         """Whether nothing of it costs anything."""
-        return not (self.image or any(self.tools.values()) or any(any(rates) for _, rates in self._rates))
+        return not (self.image or any(self.tools.values()) or any(any(rates) for _, rates, _ in self._rates))
 
     def amount_nanousd(self, usage: Usage) -> int:
         """What this usage costs: one ceiling, at most MAX_NANOUSD."""
-        rates = self._rates_of(usage)
+        rates, _ = self._rates_of(usage)
         pico = sum(map(mul, _counts(usage), rates)) + self._pieces(usage.images, usage.tool_calls)
         return _ceiling(pico, self._nano.get(usage.service_tier) or self._nano[None])
 
@@ -154,12 +158,13 @@ class Price:
 
     def line(self, usage: Usage) -> str:
         """How the amount comes about: "20,000 × ¥3.20/M + 400 × ¥16.00/M, at 0.1406 USD/CNY of 2026-11-20"."""
-        sign = SYMBOLS.get(self.currency, f"{self.currency} ")
-        terms = [f"{count:,} {label}× {sign}{_decimal(rate, 6)}/M" for count, label, rate in self._terms(usage) if count]
+        counts = _counts(usage)
+        _, made_of = self._rates_of(usage)
+        terms = [f"{count:,}{text}" for kinds, text in made_of if (count := sum([counts[kind] for kind in kinds]))]
         if usage.images:
-            terms.append(f"{usage.images:,} images × {sign}{_decimal(self.image, 12)}")
+            terms.append(f"{usage.images:,} images × {self._sign}{_decimal(self.image, 12)}")
         for name, count in usage.tool_calls.items():
-            terms.append(f"{count:,} {name} calls × {sign}{_decimal(self.tools.get(name, 0), 12)}")
+            terms.append(f"{count:,} {name} calls × {self._sign}{_decimal(self.tools.get(name, 0), 12)}")
         text = " + ".join(terms) or "nothing"
         if usage.service_tier is not None and usage.service_tier in self.service_tiers:
             text = f"({text}) × {_ratio(self.service_tiers[usage.service_tier])} for {usage.service_tier}"
@@ -187,22 +192,15 @@ class Price:
             prices["exchange_rate"] = {"usd": _ratio(self.usd), "date": self.usd_date}
         return prices
 
-    def _rates_of(self, usage: Usage) -> tuple[int, ...]:
-        for tier, rates in self._rates:
-            if tier.covers(usage.input_tokens, usage.output_tokens):
-                return rates
-        return self._rates[-1][1]
+    @property
+    def _sign(self) -> str:
+        return SYMBOLS.get(self.currency, f"{self.currency} ")
 
-    def _terms(self, usage: Usage) -> Iterator[tuple[int, str, int]]:
-        """(tokens, label, rate), a kind without a rate of its own counted with the plain tokens of its side."""
-        rates = self._rates_of(usage)
-        counts = list(_counts(usage))
-        for base, kinds in ((0, range(1, 4)), (4, range(5, 7))):
-            for kind in kinds:
-                if rates[kind] == rates[base]:
-                    counts[base] += counts[kind]
-                    counts[kind] = 0
-        return zip(counts, LABELS, rates, strict=True)
+    def _rates_of(self, usage: Usage) -> tuple[tuple[int, ...], Terms]:
+        for tier, rates, terms in self._rates:
+            if tier.covers(usage.input_tokens, usage.output_tokens):
+                return rates, terms
+        return self._rates[-1][1:]
 
     def _pieces(self, images: int, tool_calls: Mapping[str, int]) -> int:
         calls = sum(max(0, count) * self.tools.get(name, 0) for name, count in tool_calls.items()) if tool_calls else 0
@@ -247,6 +245,14 @@ def price_of(stamp: Mapping[str, Any]) -> Price:
 def _ceiling(pico: int, scale: tuple[int, int]) -> int:
     numerator, denominator = scale
     return min(-(-pico * numerator // denominator), MAX_NANOUSD)
+
+
+def _terms(rates: tuple[int, ...], sign: str) -> Iterator[tuple[tuple[int, ...], str]]:
+    """A kind without a rate of its own is counted with the plain tokens of its side."""
+    for base, end in ((0, len(INPUT_RATES)), (len(INPUT_RATES), len(RATES))):
+        plain = tuple(kind for kind in range(base, end) if rates[kind] == rates[base])
+        for kinds in (plain, *((kind,) for kind in range(base, end) if kind not in plain)):
+            yield kinds, f" {LABELS[kinds[0]]}× {sign}{_decimal(rates[kinds[0]], 6)}/M"
 
 
 def _rates_per_million(tier: Tier) -> dict[str, str]:

@@ -150,7 +150,7 @@ def prepare_memory() -> None:
     bytes(2**20)
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(50_000, 20, 20)
 
 
 async def _take_over(control: Path) -> Taken | None:

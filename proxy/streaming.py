@@ -96,7 +96,8 @@ class JsonReply(Reply):
     def __init__(self, request: web.Request, chat: ChatRequest | None, fallback_id: str, created: int) -> None:
         super().__init__(request)
         self._model = chat.model if chat else ""
-        self._started = Started(id=fallback_id, created=created)
+        self._fallback = (fallback_id, created)
+        self._started: Started | None = None
         self._answer: Mapping[str, Any] | None = None
         self._choices: dict[int, _Choice] = {}
 
@@ -122,7 +123,7 @@ class JsonReply(Reply):
 
     def _collect(self, part: Part) -> None:
         if isinstance(part, Started):
-            known = self._started
+            known = self._started or part
             self._started = Started(id=part.id or known.id, created=part.created or known.created, fields=part.fields)
             return
         choice = self._choices.get(part.index)
@@ -131,12 +132,13 @@ class JsonReply(Reply):
         choice.add(part)
 
     def _assembled(self) -> dict[str, Any]:
+        started, (fallback_id, created) = self._started or Started(), self._fallback
         return {
-            "id": self._started.id,
+            "id": started.id or fallback_id,
             "object": "chat.completion",
-            "created": self._started.created,
+            "created": started.created or created,
             "model": self._model,
-            **self._started.fields,
+            **started.fields,
             "choices": [choice.body(index) for index, choice in sorted(self._choices.items())],
         }
 
