@@ -39,6 +39,8 @@ RETRY_S = 1.0
 QUIET_TURNS = 2
 """So often the event loop turns without anything new before what has arrived is committed: whatever it has at hand shares the
 commit, which has a price of its own, and nobody waits for what may not come."""
+ENOUGH = 64
+"""More in one commit would save nothing worth waiting for."""
 GATHER_S = 0.02
 """How long more may go on arriving."""
 
@@ -127,7 +129,7 @@ class Writer:
         """Give the thread what has arrived, once the loop has turned so often without more."""
         arrived = len(self._arrived)
         turns = turns - 1 if arrived == known else QUIET_TURNS
-        if turns and loop.time() < latest_s:
+        if turns and arrived < ENOUGH and loop.time() < latest_s:
             loop.call_soon(self._hand_over, loop, arrived, turns, latest_s)
             return
         for operation in self._arrived:
