@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from proxy.chat import ChatRequest, Usage
 from proxy.health import RouteHealth
@@ -179,8 +179,7 @@ class Charge:
     """The model family that served: of a key's family budgets only this one is charged. "": all that were held."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class Attempt(NamedTuple):
     """One try at one route."""
 
     target: Target
@@ -193,8 +192,7 @@ class Attempt:
 EndReason = Literal["complete", "failed", "denied", "client_gone", "shutdown"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(NamedTuple):  # which is made in a third of the time of a frozen dataclass, twice a request
     """How a request ended."""
 
     end: EndReason

@@ -37,6 +37,6 @@ def test_nothing_served_costs_nothing() -> None:
 
 def test_what_was_wrong_with_the_counts_is_named() -> None:
     usage = Usage(input_tokens=100, output_tokens=10, estimated=True)
-    charge = meter(context(chat=CHAT), replace(ended(usage), anomalies=("parts", "zero")))
+    charge = meter(context(chat=CHAT), ended(usage)._replace(anomalies=("parts", "zero")))
     assert charge is not None
     assert charge.price_line == "100 × $0.70/M + 10 × $2.80/M [the provider's counts: parts, zero]"
