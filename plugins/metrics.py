@@ -217,8 +217,9 @@ class Metrics:
         register("GET", "/metrics", self.scrape, listener="metrics")
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
-        fleet = self._app.fleet
-        body = generate_latest(Scrape(self._app, await fleet.gather("metrics"), await fleet.gather("faults")))
+        gather = self._app.fleet.gather
+        scrape = Scrape(self._app, await gather("metrics"), await gather("faults"), await gather("off"))
+        body = generate_latest(scrape)
         return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
 
     @hookimpl
@@ -266,10 +267,13 @@ class Scrape(Collector):
     knows it first.
     """
 
-    def __init__(self, app: App, states: Sequence[dict[str, Any]], faults: Sequence[dict[str, Any]]) -> None:
+    def __init__(
+        self, app: App, states: Sequence[dict[str, Any]], faults: Sequence[dict[str, Any]], off: Sequence[list[list[str]]]
+    ) -> None:
         self._app = app
         self._states = states
         self._faults = faults
+        self._off = off
 
     def collect(self) -> Iterator[Metric]:
         totals = Totals()
@@ -310,6 +314,7 @@ class Scrape(Collector):
         )
         yield self._fault_counts("paifang_plugin_failures", "Hooks that raised, waited too long or answered junk.", "failures")
         yield self._fault_counts("paifang_loop_stalls", "Times that the event loop was held up, by hook.", "stalls")
+        yield self._switched_off()
         yield GaugeMetricFamily(
             "paifang_ledger_unsettled", "Holds that are neither settled nor void.", value=self._most("unsettled")
         )
@@ -326,6 +331,13 @@ class Scrape(Collector):
         for state in self._faults:
             counts.absorb(state[kind])
         return counts.family()
+
+    def _switched_off(self) -> Metric:
+        help_text = "Processes that call the hook no more, as it took too long too often."
+        family = GaugeMetricFamily("paifang_plugin_switched_off", help_text, labels=("plugin", "hook"))
+        for hook, count in Counter(tuple(hook) for off in self._off for hook in off).items():
+            family.add_metric(hook, count)
+        return family
 
     def _most(self, name: str) -> float:
         return max(float(state[name]) for state in self._states)

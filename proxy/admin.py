@@ -24,6 +24,7 @@ from proxy.diagnosis import diagnose
 from proxy.errors import BadRequest, ConfigError, NotFound
 from proxy.explain import Explainer, find_key, price_line
 from proxy.explainform import ExplainForm
+from proxy.faults import switched_off
 from proxy.handover import hand_over
 from proxy.keyforms import KeyChanges, KeyForm, changes_of, check_fits, key_body, read_form, record_of
 from proxy.secret import Secret
@@ -170,10 +171,15 @@ class AdminEndpoints:
         return {"routes": rows}
 
     async def plugins(self, request: web.Request) -> Mapping[str, Any]:
-        registry = self._gateway.registry
-        listed = [{"name": name, "listed": True, "hooks": sorted(registry.plugin_hooks(name))} for name in registry.names]
-        off = [{"name": name, "listed": False, "hooks": []} for name in registry.plugin_names() if name not in registry.names]
-        return {"plugins": listed + off}
+        registry, off = self._gateway.registry, await switched_off(self._gateway.app.fleet)
+        hooks = {name: sorted(registry.plugin_hooks(name)) for name in registry.names}
+        hooks |= {name: [] for name in registry.plugin_names() if name not in hooks}
+        return {
+            "plugins": [
+                {"name": name, "listed": name in registry.names, "hooks": its_hooks, "switched_off": off.get(name, [])}
+                for name, its_hooks in hooks.items()
+            ]
+        }
 
     async def diagnosis(self, request: web.Request) -> Mapping[str, Any]:
         return {"findings": [asdict(finding) for finding in await diagnose(self._gateway)]}

@@ -67,7 +67,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "routes"): Operation(
         "List the routes", "`routes`: each with its `state` and, where it does not serve, the `reason`."
     ),
-    ("GET", "plugins"): Operation("List the plugins", "`plugins`: those of the chain in their order, then those that are off."),
+    ("GET", "plugins"): Operation(
+        "List the plugins",
+        "`plugins`: those of the chain in their order, then those that are off. `switched_off`: hooks that took too long too "
+        "often, and are called no more until the next reload.",
+    ),
     ("GET", "usage"): Operation(
         "Add up usage", "`rows`: a group each, with counts and exact amounts.", query=("by", *SPAN, *SUM_FILTERS)
     ),

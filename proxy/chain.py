@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -18,9 +18,10 @@ from typing import Any
 import pluggy
 
 from proxy.context import Forecast, RequestContext
-from proxy.deadlines import Deadlines
+from proxy.deadlines import Deadlines, Overdue
 from proxy.errors import GatewayError, PluginFault
 from proxy.hookspecs import STAGE_OF_HOOK
+from proxy.strikes import Strikes
 
 HOOK_S = 30
 """How long a hook may wait for something."""
@@ -44,19 +45,18 @@ class Call:
 
 
 class Chain:
-    """Every request hook of one snapshot, in order. Immutable."""
+    """Every request hook of one snapshot, in order. Only an observer that takes too long again and again drops out."""
 
     def __init__(self, plugins: pluggy.PluginManager, sections: Mapping[str, Any], report: Report) -> None:
         """sections: {plugin name: its section of gateway.yaml}."""
         self._report = report
         self._deadlines = Deadlines()
+        self._strikes = Strikes()
         self._calls: dict[str, tuple[Call, ...]] = {}
         for hook in STAGE_OF_HOOK:
             impls = reversed(getattr(plugins.hook, hook).get_hookimpls())
             self._calls[hook] = tuple(_bind(impl, sections.get(impl.plugin_name, {})) for impl in impls)
-        self._waiting = {
-            hook for hook, calls in self._calls.items() if any(inspect.iscoroutinefunction(call.function) for call in calls)
-        }
+        self._waiting = {hook for hook, calls in self._calls.items() if _any_waits(calls)}
 
     def has(self, hook: str) -> bool:
         return bool(self._calls[hook])
@@ -68,6 +68,18 @@ class Chain:
     def plugins(self, hook: str) -> tuple[str, ...]:
         """Who has this hook, in the order they are called."""
         return tuple(call.plugin for call in self._calls[hook])
+
+    @property
+    def off(self) -> Set[tuple[str, str]]:
+        """{(plugin, hook)} that took too long so often that they are called no more."""
+        return self._strikes.off
+
+    def strike(self, plugin: str, hook: str, did: str) -> None:
+        """A hook took too long. did: "waited too long"."""
+        if self._strikes.add(plugin, hook, did, self._deadlines.loop.time()):
+            self._calls[hook] = left = tuple(call for call in self._calls[hook] if call.plugin != plugin)
+            if not _any_waits(left):
+                self._waiting.discard(hook)
 
     async def first(self, hook: str, ctx: RequestContext, expected: type, lacks: Lacks | None = None, **more: Any) -> Any:
         """The first answer that is not None, or None. Raises: PluginFault if it isn't what was expected."""
@@ -202,6 +214,8 @@ class Chain:
 
     def _failed(self, hook: str, call: Call, error: BaseException) -> PluginFault:
         self._report(call.plugin, hook, error)
+        if isinstance(error, Overdue):
+            self.strike(call.plugin, hook, f"waited for more than {HOOK_S} s")
         return _fault(call.plugin, f"failed in {hook}")
 
     def _junk(self, hook: str, call: Call, answer: object, expected: str) -> PluginFault:
@@ -210,18 +224,22 @@ class Chain:
         return fault
 
 
-def running_call(frame: FrameType | None) -> tuple[str, str]:
-    """(plugin, hook) of the innermost hook on a thread's stack, ("", "") if none runs there."""
+def running_call(frame: FrameType | None) -> tuple[Chain | None, str, str]:
+    """(chain, plugin, hook) of the innermost hook on a thread's stack, (None, "", "") if none runs there."""
     while frame is not None:
         if frame.f_code in (Chain._call.__code__, Chain._awaited.__code__):
             call: Call = frame.f_locals["call"]
-            return call.plugin, frame.f_locals["hook"]
+            return frame.f_locals["self"], call.plugin, frame.f_locals["hook"]
         frame = frame.f_back
-    return "", ""
+    return None, "", ""
 
 
 def _fault(plugin: str, what: str) -> PluginFault:
     return PluginFault(f"Plugin {plugin!r} {what}.", param=plugin)
+
+
+def _any_waits(calls: tuple[Call, ...]) -> bool:
+    return any(inspect.iscoroutinefunction(call.function) for call in calls)
 
 
 def _bind(impl: pluggy.HookImpl, section: Any) -> Call:

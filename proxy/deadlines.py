@@ -14,6 +14,10 @@ TICK_S = 0.1
 NEVER = inf
 
 
+class Overdue(TimeoutError):
+    """What was to be over by a deadline isn't."""
+
+
 class Deadline(Protocol):
     """Something that is to be over in time."""
 
@@ -24,7 +28,7 @@ class Deadline(Protocol):
 
 
 class Deadlines:
-    """`with deadlines.until(loop_time):` raises TimeoutError, a tick late at most, if its body still waits then."""
+    """`with deadlines.until(loop_time):` raises Overdue, a tick late at most, if its body still waits then."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,4 +87,4 @@ class _Deadline:
     ) -> None:
         self._owner.discard(self)
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
-            raise TimeoutError from error
+            raise Overdue from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from proxy.errors import LedgerUnavailable
-from proxy.faults import Faults
+from proxy.faults import Faults, switched_off
 from proxy.finding import Finding
 from proxy.spanquery import iso_ms
 from proxy.storage.examination import Examination, examine
@@ -27,7 +27,8 @@ async def diagnose(gateway: Gateway) -> list[Finding]:
     faults = Faults()
     for counted in await gateway.app.fleet.gather("faults"):
         faults.absorb(counted)
-    found = [*_readiness(gateway.not_ready()), *_descriptors(), *_plugins(faults)]
+    off = await switched_off(gateway.app.fleet)
+    found = [*_readiness(gateway.not_ready()), *_descriptors(), *_plugins(faults), *_switched_off(off)]
     try:
         examination = await examine(gateway.store.writer)
     except LedgerUnavailable as error:
@@ -104,4 +105,14 @@ def _plugins(faults: Faults) -> Iterator[Finding]:
             state="problem" if plugin else "note",
             message=f"{f'its {hook}' if plugin else 'something'} has held up every request {count} times since the start",
             remedy="The log has the stack: what waits or computes there belongs into `await asyncio.to_thread(…)`.",
+        )
+
+
+def _switched_off(off: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
+    for plugin, hooks in off.items():
+        yield Finding(
+            check=f"plugin {plugin}",
+            state="problem",
+            message=f"its {', '.join(hooks)} took too long too often and is called no more",
+            remedy="Mend the plugin, or take it off the list, then reload: a reload switches it on again.",
         )

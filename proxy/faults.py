@@ -7,6 +7,8 @@ from typing import Any
 
 import structlog
 
+from proxy.fleet import Fleet
+
 log = structlog.get_logger("paifang")
 
 
@@ -33,6 +35,15 @@ class Faults:
         """A hook has failed."""
         self.failures[plugin, hook] += 1
         log_fault(plugin, hook, error)
+
+
+async def switched_off(fleet: Fleet) -> dict[str, list[str]]:
+    """{plugin: its hooks that some process calls no more, as they took too long too often}."""
+    found: dict[str, set[str]] = {}
+    for off in await fleet.gather("off"):
+        for plugin, hook in off:
+            found.setdefault(plugin, set()).add(hook)
+    return {plugin: sorted(hooks) for plugin, hooks in found.items()}
 
 
 def log_fault(plugin: str, hook: str, error: BaseException) -> None:

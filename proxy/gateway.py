@@ -91,6 +91,7 @@ class Gateway:
             faults=faults,
         )
         self.app.fleet.offer("faults", faults.state, faults.absorb)
+        self.app.fleet.offer("off", lambda: sorted(self.snapshot.chain.off), lambda of_one_that_ended: None)
         self._lifecycle = Lifecycle(self.app)
         self._paths = PluginPaths(handlers_of(loaded))
         self._watchdog = Watchdog(loaded.config.server.stall_s, faults)

@@ -35,6 +35,8 @@ STAGE_OF_HOOK = {
     "observe": "after",
 }
 """The stage, as metrics and errors call it, of each hook that runs in a request."""
+FAIL_OPEN = frozenset({"observe"})
+"""Hooks whose faults are contained; those of every other hook fail the request."""
 
 
 class Boot:

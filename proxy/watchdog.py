@@ -69,8 +69,11 @@ class Watchdog:
                 self._tell(late_s, sys._current_frames().get(self._loop_thread))
 
     def _tell(self, late_s: float, frame: FrameType | None) -> None:
-        plugin, hook = running_call(frame)
+        chain, plugin, hook = running_call(frame)
         self._faults.stalls[plugin, hook] += 1
+        if chain is not None:
+            # The chain belongs to the loop, which hears of this when it goes on.
+            self._loop.call_soon_threadsafe(chain.strike, plugin, hook, "held up the event loop")
         stack = traceback.extract_stack(frame, limit=MOST_FRAMES) if frame is not None else []
         log.error(
             "the event loop is held up: nothing else runs until this returns",

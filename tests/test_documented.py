@@ -21,6 +21,7 @@ from proxy import hookspecs, testkit
 from proxy.boot import load
 from proxy.commands import application
 from proxy.gateway import Gateway
+from proxy.strikes import MOST
 from tests.e2e import files
 from tests.markdown import ROOT, Block, blocks
 
@@ -172,6 +173,8 @@ async def samples(tmp_path: Path) -> AsyncIterator[dict[str, set[str]]]:
     url = f"http://127.0.0.1:{await gateway.listen('127.0.0.1', 0)}"
     for counts in (gateway.app.faults.failures, gateway.app.faults.stalls):
         counts["./mine.py", "authorize"] += 1
+    for _ in range(MOST):
+        gateway.snapshot.chain.strike("access_log", "observe", "waited too long")
     async with aiohttp.ClientSession(url) as session:
         for key, status in ((files.KEY, 200), ("sk-unknown", 401)):
             body = {"model": "m", "messages": files.HI}

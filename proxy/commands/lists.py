@@ -22,8 +22,11 @@ def _routes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
 
 
 def _plugins(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """List the plugins: those of the chain in their order, then those that are installed and off."""
+    """List the plugins: those of the chain in their order, then those that are installed and off.
+
+    A hook under switched_off took too long too often and is called no more, until the next reload.
+    """
     answer = ask(config, "GET", "plugins")
     if as_json:
         return print_json(answer)
-    print_rows(("name", "listed", "hooks"), answer["plugins"])
+    print_rows(("name", "listed", "hooks", "switched_off"), answer["plugins"])

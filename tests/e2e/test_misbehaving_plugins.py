@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from proxy import chain, settlement
+from proxy.diagnosis import diagnose
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
 from tests.fakes import FakeArk
@@ -16,8 +18,14 @@ HEAD = "import asyncio\nfrom dataclasses import replace\nfrom proxy import Charg
 CHAIN = ["./bad.py", "virtual_keys", "model_scope", "budget", "routing", "metering", "metrics"]
 
 
-async def served_with(serve: Serve, hook: str, ark: FakeArk | None = None) -> Served:
+ADMIN = {"authorization": "Bearer admin-token-0123456789"}
+BLOCKS = "import time\n    end = time.monotonic() + {seconds}\n    while time.monotonic() < end: pass\n"
+
+
+async def served_with(serve: Serve, hook: str, ark: FakeArk | None = None, **server: Any) -> Served:
     return await serve(
+        server=server,
+        admin={"token": "admin-token-0123456789"},
         providers={"simulator": files.SIMULATOR if ark is None else files.ark(ark)},
         models={
             "m": files.model(files.route("sim", "simulator", files.ARK_MODEL)),
@@ -111,6 +119,67 @@ async def test_an_observer_fails_open(serve: Serve, monkeypatch: pytest.MonkeyPa
     assert await served.metric("paifang_requests_total", model="m", status="200") == 3
 
 
+TOLD = """async def observe(ctx, outcome):
+    CALLS.append(ctx.request_id)
+    {body}
+
+CALLS = []
+"""
+
+
+async def observed(served: Served) -> int:
+    """How often the plugin was told, after one request more."""
+    assert (await served.chat("m")).status == 200
+    await served.gateway.tail.drain(5)
+    return len(served.gateway.registry.object_of("./bad.py").CALLS)
+
+
+async def listed_off(served: Served) -> dict[str, list[str]]:
+    plugins = (await served.ask("GET", "/admin/v1/plugins", headers=ADMIN)).json["plugins"]
+    return {plugin["name"]: plugin["switched_off"] for plugin in plugins if plugin["switched_off"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "did"),
+    [
+        ("await asyncio.sleep(60)", "waited for more than 0.05 s"),
+        (BLOCKS.format(seconds=0.3), "held up the event loop"),
+    ],
+)
+async def test_an_observer_that_takes_too_long_too_often_is_switched_off_until_a_reload(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, body: str, did: str
+) -> None:
+    monkeypatch.setattr(chain, "HOOK_S", 0.05)
+    served = await served_with(serve, TOLD.format(body=body), stall_s=0.1)
+    with capture_logs() as lines:
+        assert [await observed(served) for _ in range(7)] == [1, 2, 3, 4, 5, 5, 5]
+    (line,) = [line for line in lines if line["event"] == "plugin switched off"]
+    assert (line["log_level"], line["plugin"], line["hook"]) == ("error", "./bad.py", "observe")
+    assert line["reason"] == f"it {did}, as 5 times within 60 s" and "reload" in line["remedy"]
+    assert await served.metric("paifang_plugin_switched_off", plugin="./bad.py", hook="observe") == 1
+    assert await listed_off(served) == {"./bad.py": ["observe"]}
+    assert await served.metric("paifang_requests_total", model="m", status="200") == 7, "the other observers are told"
+    (found,) = [one for one in await diagnose(served.gateway) if "called no more" in one.message]
+    assert (found.check, found.state) == ("plugin ./bad.py", "problem")
+    await served.gateway.reload()
+    assert await listed_off(served) == {}
+    with capture_logs():
+        assert await observed(served) == 6
+
+
+async def test_a_guard_that_hangs_is_never_switched_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "HOOK_S", 0.05)
+    hangs = "async def authorize(ctx):\n    await asyncio.sleep(60)\n"
+    served = await served_with(serve, hangs)
+    with capture_logs() as lines:
+        answers = await asyncio.gather(*(served.chat("m") for _ in range(12)))
+    assert {(answer.status, answer.error["code"], answer.error["param"]) for answer in answers} == {
+        (500, "plugin_error", "./bad.py")
+    }
+    assert not [line for line in lines if line["event"] == "plugin switched off"]
+    assert await listed_off(served) == {}
+
+
 async def test_another_model_in_the_body_changes_neither_scope_nor_price(serve: Serve) -> None:
     served = await served_with(serve, "def transform_request(body):\n    return {**body, 'model': 'other'}\n")
     answer: Any = (await served.chat("m")).json
@@ -120,8 +189,7 @@ async def test_another_model_in_the_body_changes_neither_scope_nor_price(serve: 
 
 
 async def test_a_plugin_that_blocks_the_loop_is_named(serve: Serve) -> None:
-    blocks = "def authorize(ctx):\n    import time\n    end = time.monotonic() + 1.5\n    while time.monotonic() < end: pass\n"
-    served = await served_with(serve, blocks)
+    served = await served_with(serve, "def authorize(ctx):\n    " + BLOCKS.format(seconds=1.5))
     with capture_logs() as lines:
         assert (await served.chat("m")).status == 200
     told = next(line for line in lines if line["event"].startswith("the event loop is held up"))
