@@ -120,8 +120,7 @@ class Attempts:
             return True
         advance(story.ctx, unsure=story.ctx.unsure + 1)
         try:
-            await settlement.void(story, self._app.ledger)
-            await settlement.reserve(story, self._app.keys, self._app.ledger)
+            await settlement.reserve_anew(story, self._app.keys, self._app.ledger)
         except GatewayError as refusal:
             log.warning("attempt not repeated", request_id=story.ctx.request_id, code=refusal.code)
             return False
@@ -188,8 +187,7 @@ class Attempts:
         advance(story.ctx, chat=changed)
         if changed is not story.asked and _may_cost_more(story, changed):
             # More than is held: hold anew before anything is sent.
-            await settlement.void(story, self._app.ledger)
-            await settlement.reserve(story, self._app.keys, self._app.ledger)
+            await settlement.reserve_anew(story, self._app.keys, self._app.ledger)
             assert story.target is not None
             story.target = planning.as_held(story.ctx, story.target)
             advance(story.ctx, target=story.target)

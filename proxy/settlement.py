@@ -29,7 +29,6 @@ async def reserve(story: Story, keys: KeyStore, ledger: Ledger) -> None:
     """
     _ask_again(story, keys)
     refuse_unrecorded(story.ctx, ledger)
-    story.settled, story.postings = False, []
     story.held = story.ctx.chat
     await story.ctx.snapshot.chain.holds(story.ctx, story.holds)
     story.reserved = True
@@ -37,6 +36,18 @@ async def reserve(story: Story, keys: KeyStore, ledger: Ledger) -> None:
     if caps:
         story.clamped = min(caps)
         advance(story.ctx, candidates=lowered(story.ctx.candidates, story.clamped))
+
+
+async def reserve_anew(story: Story, keys: KeyStore, ledger: Ledger) -> None:
+    """Give back what is held, and hold what the request may cost now. Raises: as `reserve` does.
+
+    The request isn't over: whatever ends it in between still has its books to close.
+    """
+    fault = await _close(story, None)
+    await _give_back(story, ledger)
+    if fault is not None:
+        raise fault
+    await reserve(story, keys, ledger)
 
 
 def refuse_unrecorded(ctx: RequestContext, ledger: Ledger) -> None:
@@ -90,12 +101,16 @@ async def void(story: Story, ledger: Ledger, exposures: Sequence[Exposure] = ())
     """Give back everything that is held. Raises: PluginFault: a hold refused, the others are given back."""
     fault = await _close(story, None)
     story.settled = True
-    if story.postings:
-        await ledger.commit(
-            [Posting(request_id=posting.request_id, charge=None) for posting in story.postings], None, exposures
-        )
+    await _give_back(story, ledger, exposures)
     if fault is not None:
         raise fault
+
+
+async def _give_back(story: Story, ledger: Ledger, exposures: Sequence[Exposure] = ()) -> None:
+    # The ledger has them before it is waited for: whoever interrupts this need not give them back again.
+    postings, story.postings = story.postings, []
+    if postings:
+        await ledger.commit([Posting(request_id=posting.request_id, charge=None) for posting in postings], None, exposures)
 
 
 async def tell(story: Story, event: str, *arguments: Any) -> None:

@@ -6,14 +6,18 @@ An output token costs 0.001 USD and input nothing, so that a request for at most
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from proxy.admin import AdminEndpoints
+from proxy.keyforms import KeyForm
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
-from tests.fakes import FIN, READ, RST, STALL, FakeOpenAI, ScriptedUpstream, chunk, http_head
+from tests.fakes import FIN, READ, RST, STALL, FakeOpenAI, ScriptedUpstream, chunk, eventually, http_head
 from tests.fakes.scripted import Step
 
 Scripted = Callable[..., Awaitable[ScriptedUpstream]]
@@ -25,10 +29,12 @@ MOST = 6_000_000
 Script = list[Step]
 
 
-async def relaying(serve: Serve, upstream: ScriptedUpstream, *more: dict[str, Any], **provider: Any) -> Served:
+async def relaying(
+    serve: Serve, upstream: ScriptedUpstream, *more: dict[str, Any], retry_ambiguous: bool = False, **provider: Any
+) -> Served:
     relay = {"adapter": "openai_chat", "base_url": upstream.url, "api_key": "sk-upstream", **provider}
     cost = {"input": 0, "output": 500}
-    routes = [files.route("relay", "relay", priority=1, cost=cost), *more]
+    routes = [files.route("relay", "relay", priority=1, cost=cost, retry_ambiguous=retry_ambiguous), *more]
     return await serve(
         providers={"relay": relay, "simulator": files.SIMULATOR},
         models={"doubao-seed": files.model(*routes, price=PRICE)},
@@ -111,6 +117,46 @@ async def test_a_client_that_left_before_the_first_byte(serve: Serve, scripted: 
             await asyncio.sleep(0.01)
     assert await exposed(served) == [("relay", "doubao-seed", MOST)]
     assert await posted(served) == {"gateway": MOST, "key:ci": 0}
+
+
+async def test_a_client_that_leaves_between_the_two_holds_of_what_is_sent_again(serve: Serve, scripted: Scripted) -> None:
+    broken, busy, free = asyncio.Event(), threading.Event(), threading.Event()
+
+    def hold_up(connection: Connection) -> bool:
+        busy.set()
+        return free.wait(5)
+
+    upstream = await scripted([READ, broken, RST])
+    served = await relaying(serve, upstream, retry_ambiguous=True)
+    asking = asyncio.ensure_future(served.chat(max_tokens=6))
+    await eventually(lambda: bool(upstream.requests))
+    # The end of the first hold is to be written next, and waits for this.
+    writing = asyncio.ensure_future(served.gateway.store.writer.run(hold_up))
+    await eventually(busy.is_set)
+    broken.set()
+    (route,) = served.gateway.snapshot.models["doubao-seed"].pool
+    await eventually(lambda: route.health.in_a_row == 1)
+    asking.cancel()
+    await eventually(lambda: not served.gateway.pipeline.running)
+    free.set()
+    assert await writing
+    await eventually(lambda: not served.gateway.pipeline.unfinished())
+    assert (len(upstream.requests), await exposed(served)) == (1, [("relay", "doubao-seed", MOST)])
+    assert (await posted(served))["key:ci"] == 0
+
+
+async def test_a_key_that_ends_before_what_may_have_been_served_is_sent_again(serve: Serve, scripted: Scripted) -> None:
+    broken = asyncio.Event()
+    upstream = await scripted([READ, broken, RST])
+    served = await relaying(serve, upstream, retry_ambiguous=True)
+    _, key = await AdminEndpoints(served.gateway).make_key(KeyForm(name="new"))
+    asking = asyncio.ensure_future(served.chat(max_tokens=6, key=key))
+    await eventually(lambda: bool(upstream.requests))
+    await served.gateway.app.keys.revoke("new")
+    broken.set()
+    assert (await asking).status == 502
+    assert (len(upstream.requests), await exposed(served)) == (1, [("relay", "doubao-seed", MOST)])
+    assert len(await served.gateway.store.requests.page(0, 2**62, {}, limit=9)) == 1
 
 
 async def test_a_failed_route_that_reported_usage_is_the_operators_cost(serve: Serve, scripted: Scripted) -> None:
