@@ -188,6 +188,18 @@ async def test_another_model_in_the_body_changes_neither_scope_nor_price(serve: 
     assert usage["cost"] == pytest.approx((usage["input_tokens"] + 2 * usage["output_tokens"]) / 1e6)
 
 
+@pytest.mark.parametrize("hook", ["reserve(ctx)", "route(ctx)", "transform_request(ctx)"])
+async def test_a_body_that_is_changed_in_place_changes_neither_scope_price_nor_cap(
+    serve: Serve, fake_ark: FakeArk, hook: str
+) -> None:
+    served = await served_with(serve, f"def {hook}:\n    ctx.chat.body.update(model='other', max_tokens=5000)\n", ark=fake_ark)
+    answer: Any = (await served.chat("m", max_tokens=5)).json
+    sent = fake_ark.requests[-1].body
+    assert (answer["model"], sent["model"], sent["max_completion_tokens"]) == ("m", files.ARK_MODEL, 5)
+    usage = answer["usage"]
+    assert usage["cost"] == pytest.approx((usage["input_tokens"] + 2 * usage["output_tokens"]) / 1e6)
+
+
 async def test_a_plugin_that_blocks_the_loop_is_named(serve: Serve) -> None:
     served = await served_with(serve, "def authorize(ctx):\n    " + BLOCKS.format(seconds=1.5))
     with capture_logs() as lines:
