@@ -20,6 +20,7 @@ from proxy.finding import Finding
 from proxy.plural import counted
 from proxy.probe import Probe, probe_all
 from proxy.snapshot import Snapshot
+from proxy.spanquery import iso_ms
 from proxy.storage.sqlite import StoreError
 
 WRONG_CLOCK_S = 30
@@ -150,6 +151,12 @@ def _clock(probes: list[Probe]) -> Iterator[Finding]:
     """This machine's clock against the providers'. One of them may be wrong; when all agree, it isn't them."""
     ahead_s = sorted(probe.clock_ahead_s for probe in probes if probe.clock_ahead_s is not None)
     if not ahead_s:
+        yield Finding(
+            check="clock",
+            state="note",
+            message=f"it says {iso_ms(SystemClock().now_ns())}, and no provider was asked for the time",
+            remedy="See whether that is right (timedatectl): signed requests and budgets' days go by it.",
+        )
         return
     median_s = ahead_s[len(ahead_s) // 2]
     if abs(median_s) <= WRONG_CLOCK_S:
