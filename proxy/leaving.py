@@ -13,12 +13,27 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import structlog
+
 if TYPE_CHECKING:
     from proxy.gateway import Gateway
+    from proxy.storage.store import Store
 
 GRACE_S = 5
 """For answers that had to be broken off: time to settle and to say so."""
 LOOK_EVERY_S = 0.05
+LOOK_AT_LEDGER_EVERY_S = 0.5
+
+log = structlog.get_logger("paifang")
+
+
+async def leave_with_the_ledger(store: Store, stop: asyncio.Event) -> None:
+    """Set `stop` once the ledger's writer is dead: only a new process can open the store again."""
+    # That hardly ever happens, so it looks rather than be told.
+    while not store.writer.dead:  # noqa: ASYNC110
+        await asyncio.sleep(LOOK_AT_LEDGER_EVERY_S)
+    log.critical("nothing can be recorded any more: this gateway ends, running answers may finish")
+    stop.set()
 
 
 async def leave(gateway: Gateway, hurry: asyncio.Event, *, succeeded: bool) -> None:

@@ -29,6 +29,7 @@ from proxy.fleet import Fleet
 from proxy.gateway import Company, Gateway
 from proxy.handover import Taken, discard, inherit, take_over
 from proxy.keyforms import KeyForm, read_form
+from proxy.leaving import leave_with_the_ledger
 from proxy.listening import bind, inherited
 from proxy.logs import log_to
 from proxy.rates import KeptRates
@@ -75,7 +76,12 @@ async def serve(
         chosen = await _listen(gateway, host, port, main, metrics, crew, control)
         prepare_memory()
         async with asyncio.TaskGroup() as group:
-            beside = [follow(gateway, signals.nudged, read), forget_regularly(gateway), check_regularly(gateway)]
+            beside = [
+                follow(gateway, signals.nudged, read),
+                forget_regularly(gateway),
+                check_regularly(gateway),
+                leave_with_the_ledger(gateway.store, signals.stop),
+            ]
             if guest is None:
                 await gateway.listen_control(control)
                 await _greet(gateway, chosen, say)
@@ -94,6 +100,8 @@ async def serve(
             await crew.leave(signals.hurry, succeeded=succeeded)
             signals.hurry.set()
         await gateway.close(signals.hurry, succeeded=succeeded)
+    if gateway.store.writer.dead:
+        raise ServeError("the ledger's writer failed, the log says why: start again, what was settled since is kept")
 
 
 async def _inherit(gateway: Gateway, guest: Guest, control: Path, signals: Signals) -> None:

@@ -63,6 +63,8 @@ class Writer:
         self._problem: str | None = None
         self._over = ""
         self._closed = False
+        self.dead = False
+        """Its thread has failed: nothing is written any more until another process opens the store."""
         self._books: Books | None = None
         self._emergency: Emergency | None = None
         self._taken_over: Collection[str] = ()
@@ -173,7 +175,7 @@ class Writer:
                 stop = self._turn(database, books)
             end_epoch(database, epoch, self._clock.now_ns())
         except BaseException as error:
-            self._over = f"the ledger's writer failed: {error!r}"
+            self._over, self.dead = f"the ledger's writer failed: {error!r}", True
             log.critical("%s", self._over, exc_info=error)
             stop = stop or self._write_no_more()
         database.close()

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proxy.leaving import LOOK_AT_LEDGER_EVERY_S
 from tests.e2e import files
 from tests.e2e.conftest import StartProcess
 from tests.e2e.processes import GatewayProcess, clean_environ, ready
@@ -50,9 +51,9 @@ def make_room(process: GatewayProcess) -> None:
     resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (limits[1], limits[1]))
 
 
-async def refused(session: aiohttp.ClientSession, process: GatewayProcess) -> None:
+async def refused(session: aiohttp.ClientSession, process: GatewayProcess, code: str = "ledger_unavailable") -> None:
     async with ask(session, process) as response:
-        assert (response.status, (await response.json())["error"]["code"]) == (503, "ledger_unavailable")
+        assert (response.status, (await response.json())["error"]["code"]) == (503, code)
         assert int(response.headers["retry-after"]) >= 1
     assert not await asyncio.to_thread(ready, process.port)
 
@@ -133,11 +134,13 @@ async def test_a_writer_that_dies(
     response, pacer = await running_stream(session, process, fake_openai)
     async with ask(session, process, user="killer") as killer:
         assert killer.status in (200, 503)
-    await refused(session, process)
+    await asyncio.sleep(2 * LOOK_AT_LEDGER_EVERY_S)
+    await refused(session, process, "draining")
     while await pacer.step():
         pass
     assert (await response.read()).endswith(b"data: [DONE]\n\n")
-    assert await asyncio.to_thread(process.stop) == 0
+    assert await asyncio.to_thread(process.process.wait, 5) == 2, "it ends by itself, for its supervisor to start it again"
+    assert "the ledger's writer failed" in process.log.read_text().splitlines()[-1]
     again = await started(gateway_process, tmp_path)
     assert await asyncio.to_thread(again.stop) == 0
     charged = await books(tmp_path)
