@@ -1,10 +1,13 @@
 import json
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.jsontext import MAX_DEPTH, JsonError, dumps, loads
+from tests.markdown import ROOT
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -44,6 +47,30 @@ def test_depth_counts_brackets_outside_of_strings_only() -> None:
     assert loads(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH) is not None
     with pytest.raises(JsonError):
         loads(b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1))
+
+
+WITHIN_500_MIB = """
+import resource, sys
+from proxy.jsontext import loads
+if sys.platform == "linux":  # elsewhere this limit is not kept
+    resource.setrlimit(resource.RLIMIT_AS, (500 * 2**20, resource.RLIM_INFINITY))
+raw = b"[" + b"{}," * 65 + b'"' + sys.argv[1].encode() * (10_000_000 // len(sys.argv[1])) + b'"]'
+sys.exit(len(loads(raw)) != 66)
+"""
+
+
+@pytest.mark.parametrize("content", ["x", "\\n"])
+def test_a_long_string_among_many_brackets_takes_little_memory(content: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHIN_500_MIB, content], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.timeout(10)
+def test_a_string_without_an_end_is_read_once() -> None:
+    with pytest.raises(JsonError, match="Unterminated string"):
+        loads(b"[" + b"{}," * 65 + b'"' + b'\\"' * 1_000_000)
 
 
 def test_a_lone_surrogate_leaves_as_it_came() -> None:
