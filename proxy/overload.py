@@ -8,6 +8,7 @@ before they count: one long step, or a peak, is no overload.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import resource
 from collections import Counter
@@ -32,6 +33,7 @@ RESERVED_CONNECTIONS = 64
 RESERVED_FILES = 128
 """Descriptors that are no connections: listeners, the store, threads."""
 MOST_FILES = 65_536
+MEMORY = "memory"
 RETRY_AFTER_S = (1.0, 5.0)
 """Between these, at random: those who were refused together should not come back together."""
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -91,6 +93,13 @@ def memory_of_machine() -> int | None:
     return min(known, default=None)
 
 
+def return_freed_memory() -> None:
+    """Give the system what was freed. glibc keeps much of it, so that a peak would look like a need for ever after."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own: other systems have none
+    if trim is not None:
+        trim(0)
+
+
 class Load:
     """What a process bears, and whether it may take more."""
 
@@ -109,7 +118,8 @@ class Load:
 
     def admit(self, requests: int) -> None:
         """requests: those in progress, the new one among them. Raises: Overloaded."""
-        if requests > self.bounds.requests or self._trouble:
+        # Where nothing else runs, nothing will be freed: to refuse for want of memory would be to refuse for good.
+        if requests > self.bounds.requests or (self._trouble and (requests > 1 or self._trouble != MEMORY)):
             raise self.refusal()
 
     def refusal(self) -> Overloaded:
@@ -164,7 +174,9 @@ class Load:
         self._ticks += 1
         if self._statm >= 0 and self.bounds.memory_bytes is not None and self._ticks % TICKS_A_LOOK_AT_MEMORY == 0:
             self._large = self._large + 1 if self._resident_bytes() > self.bounds.memory_bytes else 0
-        self._judge("lag" if self._late > 1 else "memory" if self._large > 1 else "")
+            if self._large:
+                loop.run_in_executor(None, return_freed_memory)
+        self._judge("lag" if self._late > 1 else MEMORY if self._large > 1 else "")
         self._timer = loop.call_later(TICK_S, self._look, loop, now_s + TICK_S)
 
     def _judge(self, trouble: str) -> None:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
 
 from proxy.control import at
 from tests.e2e import files
-from tests.e2e.conftest import Serve, Served
+from tests.e2e.conftest import Serve, Served, StartProcess
 from tests.e2e.rawclient import chat, connected, error_of, said, statuses
+from tests.e2e.test_crash import books
 from tests.e2e.unharmed import unharmed
 from tests.fakes import FakeOpenAI, eventually
 
@@ -77,3 +86,48 @@ async def test_connections_that_are_not_even_worth_a_refusal(serve: Serve, fake_
         client.close()
     await eventually(lambda: served.gateway.load.connections == 0)
     await unharmed(served)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is watched on Linux alone; remedy: run this there")
+async def test_memory_beyond_the_bound_and_back(gateway_process: StartProcess, tmp_path: Path) -> None:
+    """Sixteen bodies of 16 MB are on their way, within a bound of 250 MiB."""
+    sections = {
+        "server": {"limits": {"memory_mb": 250}},
+        "providers": {"simulator": files.SIMULATOR},
+        "models": {"m": files.model(files.route("sim", "simulator"))},
+        "keys": [files.key("all", files.KEY, budget={"daily_usd": 10_000})],
+    }
+    process = await asyncio.to_thread(gateway_process, tmp_path, **sections)
+    short = {"model": "m", "messages": files.HI}
+    whole = json.dumps({"model": "m", "messages": [{"role": "user", "content": "hello world " * 20}] * 60_000}).encode()
+    rest = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield whole[:-1]
+        await rest.wait()
+        yield whole[-1:]
+
+    headers = {"authorization": f"Bearer {files.KEY}", "content-type": "application/json"}
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(process.url, headers=headers, connector=connector) as session:
+
+        async def ask(**body: Any) -> int:
+            async with session.post("/v1/chat/completions", **body) as response:
+                await response.read()
+                return response.status
+
+        async def until(statuses: set[int]) -> None:
+            """Four at once are answered with nothing but these."""
+            async with asyncio.timeout(10):
+                while {*await asyncio.gather(*(ask(json=short) for _ in range(4)))} != statuses:
+                    await asyncio.sleep(0.2)
+
+        running = [asyncio.create_task(ask(data=slowly())) for _ in range(16)]
+        await until({503})
+        async with session.get("/readyz") as response:
+            assert response.status == 200
+        rest.set()
+        assert await asyncio.gather(*running) == [200] * 16
+        await until({200})
+    assert await asyncio.to_thread(process.stop) == 0
+    assert (await books(tmp_path)).keys() == {"all"}
