@@ -138,19 +138,25 @@ async def _close(story: Story, charge: Charge | None) -> GatewayError | None:
     """Returns the first fault. A hold that can't be settled stays among the others, to be voided with them."""
     fault: GatewayError | None = None
     while story.holds:
-        hold = story.holds.pop(0)
+        hold = story.holds[0]
         try:
-            answer = await _answer(hold.void() if charge is None else hold.settle(charge))
+            answer = story.ending or (hold.void() if charge is None else hold.settle(charge))
+            if hasattr(answer, "__await__"):
+                # A client that leaves must not cut it off half-way; whoever goes on from there waits for the same one.
+                story.ending = story.ending or asyncio.ensure_future(_answer(answer))
+                answer = await asyncio.shield(story.ending)
         except Exception as error:
+            story.ending = None
             if not isinstance(error, GatewayError):
                 error = story.ctx.snapshot.chain.hold_failed(hold, "void" if charge is None else "settle", error)
             fault = fault or error
             if charge is not None:
-                story.holds.insert(0, hold)
                 return fault
         else:
+            story.ending = None
             if isinstance(answer, Posting):
                 story.postings.append(answer)
+        story.holds.pop(0)
     return fault
 
 

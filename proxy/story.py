@@ -44,6 +44,8 @@ class Story:
     held: ChatRequest | None = None
     """The request that the holds cover."""
     holds: list[Hold] = field(default_factory=list)
+    ending: asyncio.Future[Any] | None = None
+    """How the first of the holds ends, where that is being waited for."""
     postings: list[Posting] = field(default_factory=list)
     """How the holds of the ledger end, to be committed together."""
     exposures: list[Exposure] = field(default_factory=list)

@@ -12,7 +12,7 @@ from proxy import chain, settlement
 from proxy.diagnosis import diagnose
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
-from tests.fakes import FakeArk
+from tests.fakes import FakeArk, eventually
 
 HEAD = "import asyncio\nfrom dataclasses import replace\nfrom proxy import Charge, Principal, hookimpl\n\n@hookimpl\n"
 CHAIN = ["./bad.py", "virtual_keys", "model_scope", "budget", "routing", "metering", "metrics"]
@@ -104,6 +104,34 @@ async def test_a_hold_that_fails_fails_its_request_and_no_other_hold(
     assert "secret" not in answer.raw.decode()
     assert await served.metric("paifang_plugin_failures_total", plugin="./bad.py", hook="reserve") == 1
     assert await served.metric("paifang_ledger_unsettled") == 0
+
+
+SLOW_HOLD = """async def reserve(ctx):
+    return Slow()
+
+class Slow:
+    async def settle(self, charge):
+        TOLD.append("settles")
+        await asyncio.sleep(0.3)
+        TOLD.append(charge.usage.output_tokens > 0)
+    async def void(self):
+        TOLD.append("void")
+
+TOLD = []
+"""
+
+
+async def test_a_client_that_leaves_does_not_cut_off_the_end_of_a_hold(serve: Serve, fake_ark: FakeArk) -> None:
+    served = await served_with(serve, SLOW_HOLD, ark=fake_ark)
+    told = served.gateway.registry.object_of("./bad.py").TOLD
+    asking = asyncio.ensure_future(served.chat("m"))
+    await eventually(lambda: told == ["settles"])
+    asking.cancel()
+    await eventually(lambda: not served.gateway.pipeline.running)
+    await eventually(lambda: not served.gateway.pipeline.unfinished())
+    assert told == ["settles", True]
+    (logged,) = await served.gateway.store.requests.page(0, 2**62, {}, limit=9)
+    assert (logged.ended, logged.debit > 0) == ("client_gone", True)
 
 
 @pytest.mark.parametrize("body", ["raise ValueError('x')", "await asyncio.Event().wait()", "raise asyncio.CancelledError"])
