@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import string
+from contextlib import AsyncExitStack
 
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
+from tests.e2e.rawclient import connected
 
 REQUESTS = 10_000
 AT_ONCE = 50
@@ -61,3 +63,19 @@ async def test_ten_thousand_inventions_make_no_series(serve: Serve) -> None:
     after = await series(served)
     assert after == before
     assert len(after) < 300
+
+
+async def test_scrapers_that_read_nothing_hold_nobody_up(serve: Serve) -> None:
+    served = await serve(
+        providers={"simulator": files.SIMULATOR},
+        models={"m": files.model(files.route("sim", "simulator"))},
+        keys=[files.key("ci", files.KEY)],
+    )
+    async with AsyncExitStack() as scrapers:
+        for _ in range(20):
+            _, writer = await scrapers.enter_async_context(connected(served.url))
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n" * 50)
+        await asyncio.sleep(0.3)
+        async with asyncio.timeout(2):
+            assert (await served.chat("m")).status == 200
+            assert (await served.ask("GET", "/metrics")).status == 200

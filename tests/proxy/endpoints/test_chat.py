@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -105,3 +106,16 @@ def test_a_cap_over_the_models_own_is_refused() -> None:
     check_cap(read(max_tokens=10), 10)
     with pytest.raises(BadRequest, match="at most 10"):
         check_cap(read(max_completion_tokens=11), 10)
+
+
+async def test_a_large_body_leaves_the_loop_its_turns() -> None:
+    message = {"role": "user", "content": "hello world " * 3}
+    raw = json.dumps({"model": "m", "messages": [message] * 270_000}).encode()
+    loop, lags_s = asyncio.get_running_loop(), []
+    parsing = asyncio.ensure_future(asyncio.to_thread(parse, raw))
+    while not parsing.done():
+        before_s = loop.time()
+        await asyncio.sleep(0.001)
+        lags_s.append(loop.time() - before_s)
+    assert len((await parsing).body["messages"]) == 270_000
+    assert max(lags_s) < 0.25
