@@ -18,6 +18,7 @@ from proxy import (
     Calendar,
     Charge,
     Clock,
+    Exposure,
     Forecast,
     Ledger,
     Limits,
@@ -74,6 +75,9 @@ class Held:
         assert target is not None
         self._reservation.dispatched(route=target.label, provider=target.provider)
 
+    async def expose(self, exposures: Sequence[Exposure]) -> None:
+        await self._reservation.expose(exposures)
+
     def checkpoint(self, charge: Charge) -> None:
         self._reservation.checkpoint(charge)
 
@@ -113,8 +117,7 @@ class Budget:
         chat, principal, targets = ctx.chat, ctx.principal, ctx.candidates
         assert chat is not None and principal is not None
         refuse_unpriced(chat, targets)
-        times = 1 + ctx.unsure
-        most = cost_bound(chat, targets) * times
+        most = cost_bound(chat, targets)
         if not most:
             return None
         windows = await self._windows(ctx, principal, (target.family for target in targets))
@@ -124,7 +127,7 @@ class Budget:
             ctx.request_id,
             most,
             windows,
-            floor_nanousd=smallest_cost_bound(chat, targets) * times if config.when_short == "clamp" else None,
+            floor_nanousd=smallest_cost_bound(chat, targets) if config.when_short == "clamp" else None,
             subject=Subject(
                 key=principal.id,
                 wallet=principal.wallet,
@@ -136,7 +139,7 @@ class Budget:
         )
         if reservation.amount_nanousd >= most:
             return Held(reservation, ctx)
-        return Held(reservation, ctx, affordable_cap(chat, targets, reservation.amount_nanousd // times))
+        return Held(reservation, ctx, affordable_cap(chat, targets, reservation.amount_nanousd))
 
     @hookimpl
     async def foresee(self, ctx: RequestContext, config: BudgetOptions) -> Forecast:

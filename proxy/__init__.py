@@ -67,7 +67,7 @@ from proxy.money import Price
 from proxy.rates import Rates, Standing
 from proxy.secret import Secret
 from proxy.storage.keys import KeyRecord, KeyStore, digest_of
-from proxy.storage.ledger import Ledger, Posting, Prospect, Reservation, Subject, UsageRow, Window
+from proxy.storage.ledger import Exposure, Ledger, Posting, Prospect, Reservation, Subject, UsageRow, Window
 
 __all__ = [
     "DONE",
@@ -87,6 +87,7 @@ __all__ = [
     "Done",
     "Emit",
     "Exchange",
+    "Exposure",
     "Extra",
     "Finish",
     "Fleet",

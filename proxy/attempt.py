@@ -104,7 +104,7 @@ class Attempts:
                 if loop.time() + pause_s >= deadline_s:
                     raise
                 exposure.expose_failed(story, error)
-                if not await self._holds_for_both(story, error):
+                if not await self._may_be_repeated(story):
                     raise
                 if pause_s:
                     await story.waiting(asyncio.sleep(pause_s))
@@ -114,13 +114,9 @@ class Attempts:
                 # What this route said must not get into the next one's answer.
                 story.reply = reply_to(story.asked)
 
-    async def _holds_for_both(self, story: Story, error: UpstreamError) -> bool:
-        """Before what may have been served is sent again: hold what both may cost. Returns False if that can't be held."""
-        if error.progress is not Progress.AMBIGUOUS:
-            return True
-        advance(story.ctx, unsure=story.ctx.unsure + 1)
+    async def _may_be_repeated(self, story: Story) -> bool:
         try:
-            await settlement.reserve_anew(story, self._app.keys, self._app.ledger)
+            await settlement.expose(story, self._app.keys)
         except GatewayError as refusal:
             log.warning("attempt not repeated", request_id=story.ctx.request_id, code=refusal.code)
             return False

@@ -124,8 +124,9 @@ class Hold(Protocol):
     """Something reserved for a request. Methods may be plain or async.
 
     Exactly one of settle and void is called, once; a hold of the ledger answers with a Posting, and all are committed in one
-    transaction. A hold may also have `dispatched()`, called before the first byte goes to
-    a provider, and `checkpoint(charge)`, called at most every two seconds of a stream with what it has come to so far.
+    transaction. A hold may also have `dispatched()`, called before the first byte goes to a provider; `checkpoint(charge)`,
+    called at most every two seconds of a stream with what it has come to so far; and `expose(exposures)`, called before the
+    request is sent once more with all that providers may bill for it beside its charge, which raises if that is too much.
     """
 
     def settle(self, charge: Charge) -> Any:
@@ -260,8 +261,6 @@ class RequestContext:
     """The route being tried."""
     turn: int = 0
     """How many requests for this model came before: routes share by it."""
-    unsure: int = 0
-    """Earlier attempts at this request that may have been served: it may cost that often more what it may cost."""
     timeline: Timeline = field(default_factory=Timeline)
     state: dict[str, Any] = field(default_factory=dict)
     """Scratch space for plugins, by plugin name."""

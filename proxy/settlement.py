@@ -50,6 +50,16 @@ async def reserve_anew(story: Story, keys: KeyStore, ledger: Ledger) -> None:
     await reserve(story, keys, ledger)
 
 
+async def expose(story: Story, keys: KeyStore) -> None:
+    """Before a request is sent once more: enter what it may have cost so far, beside what is held.
+
+    Raises: Unauthenticated: the key has ended; BudgetExhausted: there is no room for both; LedgerUnavailable.
+    """
+    _ask_again(story, keys)
+    if story.exposures:
+        await tell(story, "expose", tuple(story.exposures))
+
+
 def refuse_unrecorded(ctx: RequestContext, ledger: Ledger) -> None:
     """Raises: LedgerUnavailable: what the request costs could not be written."""
     if ledger.problem is not None and ctx.snapshot.chain.has("meter"):
@@ -114,7 +124,7 @@ async def _give_back(story: Story, ledger: Ledger, exposures: Sequence[Exposure]
 
 
 async def tell(story: Story, event: str, *arguments: Any) -> None:
-    """Call `dispatched` or `checkpoint` on every hold that has it."""
+    """Call `dispatched`, `checkpoint` or `expose` on every hold that has it."""
     for hold in story.holds:
         listener = getattr(hold, event, None)
         if listener is None:

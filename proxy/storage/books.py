@@ -113,30 +113,8 @@ class Books:
         granted = _fit(amount, windows, spendings, floor)
         if isinstance(granted, RequestError):
             return granted
-        self._made += 1
-        hold_id = self._epoch << EPOCH_BITS | self._made
-        labels = (subject.key, subject.wallet or "", subject.model, subject.family, "", "")
-        subject_id = self._subject_id(*labels)
-        row = (
-            hold_id,
-            request_id,
-            subject_id,
-            bounded_text(subject.user),
-            granted,
-            self._now_ns,
-            "open",
-            0,
-            0,
-            0,
-            0,
-            0,
-        )
-        held = Held(row, labels, tuple(dict.fromkeys(spendings)))
-        self._open[request_id] = self._changed_holds[hold_id] = held
-        for spending in held.spendings:
-            spending.pending += granted
-            self._legs[hold_id, spending.id] = None
-        self._changed_spendings.update(held.spendings)
+        labels = (subject.key, subject.wallet or "", subject.model, subject.family)
+        self._hold(request_id, labels, bounded_text(subject.user), granted, self._now_ns, tuple(dict.fromkeys(spendings)))
         return granted
 
     def foresee(self, amount: int, windows: Sequence[Window], floor: int | None) -> Prospect:
@@ -169,6 +147,26 @@ class Books:
         self._changed_spendings.update(more)
         return whole
 
+    def expose(self, request_id: str, exposures: Sequence[Exposure], windows: Sequence[Window]) -> RequestError | None:
+        """The request is sent once more: enter what its last attempt may be billed for, and hold as much as before beside it,
+        or neither, as what is returned says.
+
+        exposures: all of the request's, those that were entered before included. windows: which they count in.
+        """
+        held = self._open.get(request_id)
+        if held is None or len(exposures) <= held.exposed:
+            return None
+        amount = sum(exposure.amount_nanousd for exposure in exposures[held.exposed :])
+        for window in windows:
+            spending = self._spending(window)
+            if (left := _left(window, spending)) < amount:
+                return refusal(window, spending.end_s, window.limit_nanousd + spending.credit, left, amount)
+        self._close(held, "void", 0, exposure=amount)
+        self._expose_all(request_id, exposures, held.exposed)
+        again = self._hold(request_id, held.subject[:4], held.user, held.amount, held.created_ns, held.spendings)
+        again.exposed = len(exposures)
+        return None
+
     def mark(self, request_id: str, charge: Charge | None, route: str = "", provider: str = "") -> None:
         """The request goes to a provider or, with a charge, has come to so much."""
         held = self._open.get(request_id)
@@ -187,14 +185,18 @@ class Books:
         self._marked_holds[held.id] = held
 
     def commit(self, postings: Sequence[Posting], row: UsageRow | None, exposures: Sequence[Exposure] = ()) -> None:
-        """Close the holds, enter what was spent and what providers may bill beside it, log the request."""
-        exposed = sum(exposure.amount_nanousd for exposure in exposures)
+        """Close the holds, enter what was spent and what providers may bill beside it, log the request.
+
+        exposures: all of the request's; those that `expose` has entered are left out.
+        """
+        entered = 0
         new = not postings
         for posting in postings:
             held = self._open.pop(posting.request_id, None)
             if held is None:
                 continue
-            new = True
+            new, entered = True, held.exposed
+            exposed = sum(exposure.amount_nanousd for exposure in exposures[entered:])
             charge = posting.charge
             if charge is None:
                 self._close(held, "void", 0, exposure=exposed)
@@ -205,9 +207,7 @@ class Books:
         if row is not None:
             self._log(row)
         if exposures and new:
-            request_id = postings[0].request_id if row is None else row.request_id
-            for leg, exposure in enumerate(exposures):
-                self._expose(request_id, exposure.provider, exposure.amount_nanousd, "", exposure.line, leg)
+            self._expose_all(postings[0].request_id if row is None else row.request_id, exposures, entered)
 
     def credit(
         self, wallet: str, window: Window, amount: int, operation_id: str, kind: str, actor: str, line: str
@@ -253,12 +253,34 @@ class Books:
                 account = f"provider:{held.provider}" if held.provider else "provider"
                 self._enter(held.request_id, "recovered", held.payer, account, charged, None, "recovery", line)
             if exposure:
-                self._expose(held.request_id, held.provider, exposure, "recovery", line)
+                self._expose(held.request_id, held.provider, exposure, "recovery", line, held.exposed)
             self._usage.append(
                 (held.request_id, "", held.created_ns, held.subject_id, held.user, 0, held.checkpoint_input, 0,
                  held.checkpoint_output, 0, 1, charged, None, 0, None, 0, 0, "", "recovered", 0, "")
             )  # fmt: skip
         return len(abandoned)
+
+    def _hold(
+        self,
+        request_id: str,
+        labels: tuple[str, ...],
+        user: str,
+        amount: int,
+        created_ns: int,
+        spendings: tuple[Spending, ...],
+    ) -> Held:
+        """A new hold. labels: (key, wallet, model, family)."""
+        self._made += 1
+        hold_id = self._epoch << EPOCH_BITS | self._made
+        labels = (*labels, "", "")
+        row = (hold_id, request_id, self._subject_id(*labels), user, amount, created_ns, "open", 0, 0, 0, 0, 0)
+        held = Held(row, labels, spendings)
+        self._open[request_id] = self._changed_holds[hold_id] = held
+        for spending in spendings:
+            spending.pending += amount
+            self._legs[hold_id, spending.id] = None
+        self._changed_spendings.update(spendings)
+        return held
 
     def _close(self, held: Held, state: str, posted: int, *, family: str = "", exposure: int = 0) -> None:
         held.state, held.posted = state, posted
@@ -296,7 +318,13 @@ class Books:
             account_there = f"provider:{provider}" if provider else "provider"
             self._enter(request_id, "charge", account, account_there, amount, price_id, "", line)
 
-    def _expose(self, request_id: str, provider: str, amount: int, actor: str, line: str, leg: int = 0) -> None:
+    def _expose_all(self, request_id: str, exposures: Sequence[Exposure], entered: int) -> None:
+        """Enter all but the first few, which were entered before."""
+        for leg, exposure in enumerate(exposures):
+            if leg >= entered:
+                self._expose(request_id, exposure.provider, exposure.amount_nanousd, "", exposure.line, leg)
+
+    def _expose(self, request_id: str, provider: str, amount: int, actor: str, line: str, leg: int) -> None:
         account = f"exposure:{provider}" if provider else "exposure"
         self._enter(request_id, "exposure", "operator", account, amount, None, actor, line, leg)
 
@@ -365,6 +393,8 @@ class Books:
         for row in self._cursor.execute(self._sql.open_holds).fetchall():
             held = Held(row[:-LABELS], row[-LABELS:], tuple(legs.get(row[0], ())))
             self._open[held.request_id] = held
+        for request_id, count in self._cursor.execute(self._sql.open_exposures).fetchall():
+            self._open[request_id].exposed = count
         self._loaded = True
 
     def _flush(self) -> None:

@@ -32,6 +32,7 @@ class Desk:
         return {
             "reserve": lambda *values: self._do(wire.reserve(self._future(), self._keys.find, *values)),
             "commit": lambda *values: self._do(wire.commit(self._future(), *values)),
+            "expose": lambda *values: self._do(wire.expose(self._future(), *values)),
             "mark": lambda *values: self._writer.note(wire.mark(*values)),
             "abandon": lambda request_ids: self._do(Abandon(self._future(), request_ids)),
             "create_key": self._create_key,

@@ -127,6 +127,15 @@ class Reservation(Protocol):
     def dispatched(self, *, route: str = "", provider: str = "") -> None:
         """The first byte is about to go to a provider. Written with the next commit, not waited for."""
 
+    async def expose(self, exposures: Sequence[Exposure]) -> None:
+        """The request is about to be sent once more: enter what providers may bill for it so far, in the gateway's windows
+        of this hold, and go on holding as much, in one transaction.
+
+        exposures: all of the request's, to be told to `commit` again. Raises: BudgetExhausted: there is no room for both,
+        and nothing has changed; LedgerUnavailable.
+        """
+        ...
+
     def checkpoint(self, charge: Charge) -> None:
         """What it has come to so far. Written with the next commit, not waited for."""
 
@@ -159,7 +168,8 @@ class Ledger(Protocol):
     async def commit(self, postings: Sequence[Posting], row: UsageRow | None, exposures: Sequence[Exposure] = ()) -> None:
         """End a request: its postings, its usage row and its exposures in one transaction. Returns when it is durable.
 
-        Exposures are entered for the row's request, else for the postings'; they count in the gateway's windows of its hold.
+        Exposures are entered for the row's request, else for the postings', unless that has told of them; they count in the
+        gateway's windows of its hold.
         Raises: LedgerUnavailable; what must be written is kept and written as soon as the ledger can.
         """
         ...

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from proxy.context import Charge
+from proxy.errors import RequestError
 from proxy.storage.books import Books
 from proxy.storage.keys import KeyRecord
 from proxy.storage.ledger import Exposure, Posting, Prospect, Subject, UsageRow, Window
@@ -94,6 +95,27 @@ class Commit(Operation):
 
     def apply(self, books: Books) -> None:
         books.commit(self.postings, self.row, self.exposures)
+
+
+class Expose(Operation):
+    """A request is sent once more."""
+
+    __slots__ = ("exposures", "request_id", "windows")
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any] | None,
+        request_id: str,
+        exposures: Sequence[Exposure],
+        windows: Sequence[Window],
+    ) -> None:
+        self.future = future
+        self.request_id = request_id
+        self.exposures = exposures
+        self.windows = windows
+
+    def apply(self, books: Books) -> RequestError | None:
+        return books.expose(self.request_id, self.exposures, self.windows)
 
 
 class Mark(Operation):

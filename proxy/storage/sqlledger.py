@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from proxy.context import Charge
 from proxy.storage.keys import KeyRecord
 from proxy.storage.ledger import Exposure, Posting, Prospect, Subject, UsageRow, Window
-from proxy.storage.operations import Commit, Foresee, Mark, Reserve
+from proxy.storage.operations import Commit, Expose, Foresee, Mark, Reserve
 from proxy.storage.records import checked_amount
+from proxy.storage.spendings import GATEWAY
 from proxy.storage.writer import Writer, unavailable
 
 NOBODY = Subject(key="")
@@ -18,11 +19,12 @@ NOBODY = Subject(key="")
 class SqlReservation:
     """A hold that stands in the ledger."""
 
-    __slots__ = ("_request_id", "_writer", "amount_nanousd")
+    __slots__ = ("_request_id", "_windows", "_writer", "amount_nanousd")
 
-    def __init__(self, writer: Writer, request_id: str, amount_nanousd: int) -> None:
+    def __init__(self, writer: Writer, request_id: str, amount_nanousd: int, windows: Sequence[Window] = ()) -> None:
         self._writer = writer
         self._request_id = request_id
+        self._windows = windows
         self.amount_nanousd = amount_nanousd
 
     def settle(self, charge: Charge) -> Posting:
@@ -35,6 +37,11 @@ class SqlReservation:
 
     def dispatched(self, *, route: str = "", provider: str = "") -> None:
         self._writer.note(Mark(self._request_id, None, route, provider))
+
+    async def expose(self, exposures: Sequence[Exposure]) -> None:
+        """Raises: BudgetExhausted, LedgerUnavailable."""
+        gateways = [window for window in self._windows if window.scope == GATEWAY]
+        await self._writer.ask(lambda future: Expose(future, self._request_id, exposures, gateways))
 
     def checkpoint(self, charge: Charge) -> None:
         checked_amount(charge.amount_nanousd)
@@ -82,7 +89,7 @@ class SqlLedger:
             # Whoever asked is gone, and the hold may have been made: give it back, in the order of the queue.
             self._writer.put(Commit(None, (Posting(request_id=request_id, charge=None),), None))
             raise
-        return SqlReservation(self._writer, request_id, held)
+        return SqlReservation(self._writer, request_id, held, windows)
 
     async def foresee(self, amount_nanousd: int, windows: Sequence[Window], *, floor_nanousd: int | None = None) -> Prospect:
         """Raises: LedgerUnavailable; ValueError: the amount is none."""

@@ -187,7 +187,7 @@ def _holds(connection: Connection, within: Within) -> Iterator[str]:
         yield f"hold of {row.request_id}: it posted {row.posted}, its entries say {row.spent}"
     exposed = (
         select(func.coalesce(func.sum(entry.c.amount), 0))
-        .where(entry.c.request_id == hold.c.request_id, entry.c.kind == "exposure")
+        .where(entry.c.request_id == hold.c.request_id, entry.c.kind == "exposure", entry.c.actor == "recovery")
         .scalar_subquery()
     )
     left = case((hold.c.amount > hold.c.posted, hold.c.amount - hold.c.posted), else_=0)

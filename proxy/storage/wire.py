@@ -12,7 +12,7 @@ from proxy.chat import Usage
 from proxy.context import Charge
 from proxy.storage.keys import KeyRecord
 from proxy.storage.ledger import Exposure, Posting, Subject, UsageRow, Window
-from proxy.storage.operations import Abandon, Commit, Mark, Operation, Reserve
+from proxy.storage.operations import Abandon, Commit, Expose, Mark, Operation, Reserve
 from proxy.storage.records import bounded_count, bounded_text
 from proxy.storage.sqlkeys import record_of_row, row_of
 
@@ -34,6 +34,9 @@ def encode(operation: Operation) -> tuple[Any, ...] | None:
             postings = [(posting.request_id, _charge(posting.charge)) for posting in operation.postings]
             exposures = [_values(exposure) for exposure in operation.exposures]
             return "commit", postings, None if operation.row is None else _values(_bounded(operation.row)), exposures
+        case Expose():
+            exposures = [_values(exposure) for exposure in operation.exposures]
+            return "expose", operation.request_id, exposures, [_values(window) for window in operation.windows]
         case Mark():
             return "mark", operation.request_id, _charge(operation.charge), operation.route, operation.provider
         case Abandon():
@@ -51,6 +54,11 @@ def commit(future: Any, postings: Any, row: Any, exposures: Any) -> Commit:
     made = [Posting(request_id=request_id, charge=_charged(charge)) for request_id, charge in postings]
     entered = [_made(Exposure, exposure) for exposure in exposures]
     return Commit(future, made, None if row is None else _made(UsageRow, row), entered)
+
+
+def expose(future: Any, request_id: str, exposures: Any, windows: Any) -> Expose:
+    entered = [_made(Exposure, exposure) for exposure in exposures]
+    return Expose(future, request_id, entered, [_made(Window, window) for window in windows])
 
 
 def mark(request_id: str, charge: Any, route: str, provider: str) -> Mark:

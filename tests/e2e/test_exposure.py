@@ -159,6 +159,27 @@ async def test_a_key_that_ends_before_what_may_have_been_served_is_sent_again(se
     assert len(await served.gateway.store.requests.page(0, 2**62, {}, limit=9)) == 1
 
 
+@pytest.mark.parametrize(("script", "ambiguous"), [([READ, RST], True), ([READ, SSE, chunk(b": served\n\n"), RST], False)])
+async def test_what_may_be_billed_twice_has_room_twice(
+    serve: Serve, scripted: Scripted, script: Script, ambiguous: bool
+) -> None:
+    """The gateway may spend 0.013 USD: two attempts that may cost 0.006 each, and no third."""
+    upstream = await scripted(script)
+    relay = {"adapter": "openai_chat", "base_url": upstream.url, "api_key": "sk-upstream"}
+    routes = [files.route(f"r{n}", "relay", priority=n, retry_ambiguous=ambiguous) for n in (1, 2, 3)]
+    served = await serve(
+        providers={"relay": relay, "simulator": files.SIMULATOR},
+        models={"doubao-seed": files.model(*routes, price=PRICE)},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 1})],
+        budget={"daily_usd": 0.013},
+    )
+    answers = await asyncio.gather(*[served.chat(max_tokens=6, stream=True) for _ in range(8)])
+    assert {answer.status for answer in answers} == {429, 502}
+    assert len(upstream.requests) == 2
+    assert (await served.chat(max_tokens=6)).status == 429
+    assert await posted(served) == {"gateway": 2 * MOST, "key:ci": 0}
+
+
 async def test_a_failed_route_that_reported_usage_is_the_operators_cost(serve: Serve, scripted: Scripted) -> None:
     """Two tokens on the route that broke, at 0.001 USD of price and 0.0005 of cost; the caller pays for the other route."""
     upstream = await scripted([READ, SSE, chunk(USAGE), FIN])
@@ -169,7 +190,7 @@ async def test_a_failed_route_that_reported_usage_is_the_operators_cost(serve: S
     assert await exposed(served) == [("relay", "doubao-seed", 2_000_000)]
     (logged,) = await served.gateway.store.requests.page(0, 2**62, {}, limit=9)
     assert (logged.provider, logged.cost, logged.debit) == ("simulator", 1_000_000, answered.json["usage"]["cost"] * 10**9)
-    (_, entry) = await served.gateway.store.entries.page()
+    (entry, _) = await served.gateway.store.entries.page()
     assert entry.line == "relay: it failed after it had worked: upstream_error; 3 × $0.00/M + 2 × $1000.00/M"
     assert (await posted(served))["gateway"] == 2_000_000 + logged.debit
 

@@ -5,6 +5,7 @@ After every step the whole ledger is verified, so that posted = Σ entries and p
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +19,7 @@ from proxy.context import Charge
 from proxy.errors import BudgetExhausted
 from proxy.storage.books import Books
 from proxy.storage.ledger import Exposure, Posting, Prospect
-from proxy.storage.operations import Commit, Foresee, Mark, Operation, Reserve
+from proxy.storage.operations import Commit, Expose, Foresee, Mark, Operation, Reserve
 from proxy.storage.owner import begin_epoch
 from proxy.storage.sqlite import Database
 from proxy.storage.statements import Statements
@@ -39,6 +40,8 @@ class Wanted:
     scopes: frozenset[str]
     state: str = "open"
     checkpoint: int | None = None
+    exposed: tuple[int, ...] = ()
+    """What it was exposed to while it was open."""
 
 
 class BooksMachine(RuleBasedStateMachine):
@@ -85,6 +88,8 @@ class BooksMachine(RuleBasedStateMachine):
         floor=st.one_of(st.none(), st.integers(0, 20)),
     )
     def reserve(self, request: str, amount: int, limits: dict[str, int], floor: int | None) -> None:
+        if request in self.holds and self.holds[request].state == "gone":
+            return  # exposure ends a request
         windows = [window(limit, scope) for scope, limit in limits.items()]
         rooms = [self.room(scope, limit) for scope, limit in limits.items()]
         foreseen = self.do(Foresee(None, amount, windows, floor))
@@ -134,10 +139,10 @@ class BooksMachine(RuleBasedStateMachine):
     )
     def settle(self, request: str, amount: int, family: str, logged: bool, exposed: list[int]) -> None:
         hold = self.holds.get(request)
-        if hold is None or hold.state == "void":
+        if hold is None or hold.state in ("void", "gone"):
             return
         told = charge(amount, family=family)
-        self.commit(request, told, exposed, logged=logged)
+        self.commit(request, told, [*hold.exposed, *exposed], logged=logged)
         if hold.state == "open":
             hold.state = "over"
             for scope in hold.scopes:
@@ -153,8 +158,8 @@ class BooksMachine(RuleBasedStateMachine):
         if hold is None or hold.state != "open":
             self.commit(request, None, [], logged=False)
             return
-        self.commit(request, None, exposed, logged=False)
-        hold.state = "void"
+        self.commit(request, None, [*hold.exposed, *exposed], logged=False)
+        hold.state = "void" if not hold.exposed and not exposed else "gone"
         if "gateway" in hold.scopes:
             self.posted["gateway"] += sum(exposed)
 
@@ -162,8 +167,24 @@ class BooksMachine(RuleBasedStateMachine):
         posting = Posting(request_id=request, charge=told)
         first = self.holds.get(request) is not None and self.holds[request].state == "open"
         line = row(request, told.amount_nanousd) if logged and told is not None and first else None
-        exposures = [Exposure(provider="ark", amount_nanousd=amount, line="") for amount in exposed]
-        self.do(Commit(None, [posting], line, exposures))
+        self.do(Commit(None, [posting], line, _exposures(exposed)))
+
+    @rule(request=REQUESTS, more=st.lists(st.integers(1, 80), max_size=2), limit=st.integers(0, 300))
+    def expose(self, request: str, more: list[int], limit: int) -> None:
+        hold = self.holds.get(request)
+        if hold is None or hold.state != "open":
+            assert self.do(Expose(None, request, _exposures(more), [])) is None
+            return
+        windows = [window(limit, "gateway")] if "gateway" in hold.scopes else []
+        room = self.room("gateway", limit)
+        answer = self.do(Expose(None, request, _exposures([*hold.exposed, *more]), windows))
+        if more and windows and room < sum(more):
+            assert isinstance(answer, BudgetExhausted)
+            return
+        assert answer is None
+        if more:
+            hold.exposed, hold.checkpoint = (*hold.exposed, *more), None
+            self.posted["gateway"] += sum(more) if windows else 0
 
     @rule()
     def forget(self) -> None:
@@ -199,6 +220,10 @@ class BooksMachine(RuleBasedStateMachine):
             }
         for scope, sums in stored.items():
             assert sums == (self.posted[scope], self.pending(scope))
+
+
+def _exposures(amounts: Iterable[int]) -> list[Exposure]:
+    return [Exposure(provider="ark", amount_nanousd=amount, line="") for amount in amounts]
 
 
 TestBooks = BooksMachine.TestCase

@@ -65,6 +65,44 @@ async def test_told_twice_it_counts_once(store: Store) -> None:
     assert await store.reports.verify() == []
 
 
+async def test_sent_once_more_it_is_entered_at_once_and_the_hold_stands(store: Store) -> None:
+    held = await store.ledger.reserve("a", 100, [window(100), gateway(300)])
+    await held.expose([ARK])
+    await held.expose([ARK])
+    assert await entries(store) == [("exposure", "operator", "exposure:ark", 100)]
+    with pytest.raises(BudgetExhausted):
+        await store.ledger.reserve("too much", 101, [gateway(300)])
+    relay = Exposure(provider="relay", amount_nanousd=100, line="it failed")
+    await held.expose([ARK, relay])
+    await store.ledger.commit([held.settle(charge(70))], row("a", 70), [ARK, relay])
+    owed = [("exposure:ark", 100), ("exposure:relay", 100), ("provider:ark", 70)]
+    assert [entry[2:] for entry in await entries(store)] == owed
+    await store.ledger.reserve("the rest", 30, [window(100), gateway(300)])
+    assert await store.reports.verify() == []
+
+
+async def test_where_there_is_no_room_for_both_nothing_changes(store: Store) -> None:
+    held = await store.ledger.reserve("a", 100, [window(100), gateway(199)])
+    with pytest.raises(BudgetExhausted) as refused:
+        await held.expose([ARK])
+    assert refused.value.param == "gateway.daily"
+    assert await entries(store) == []
+    await store.ledger.commit([held.void()], row("a", 0), [ARK])
+    assert len(await entries(store)) == 1
+    assert await store.reports.verify() == []
+
+
+async def test_a_crash_between_two_attempts_loses_neither(store: Store, reopen: Open) -> None:
+    held = await store.ledger.reserve("a", 100, [gateway(300)])
+    await held.expose([ARK])
+    await store.close()
+    store = await reopen()
+    assert [one.amount_nanousd for one in await store.exposures.open(*ALWAYS)] == [100, 100]
+    assert await store.reports.verify() == []
+    with pytest.raises(BudgetExhausted):
+        await store.ledger.reserve("b", 101, [gateway(300)])
+
+
 async def test_by_day_provider_and_model(store: Store, clock: MovedClock) -> None:
     await unanswered(store, "a")
     await unanswered(store, "b")

@@ -12,7 +12,7 @@ from proxy.context import Charge
 from proxy.storage import wire
 from proxy.storage.keys import KeyRecord
 from proxy.storage.ledger import Exposure, Posting, Subject
-from proxy.storage.operations import Abandon, Commit, Mark, Operation, Reserve, Stop
+from proxy.storage.operations import Abandon, Commit, Expose, Mark, Operation, Reserve, Stop
 from proxy.storage.records import COUNT_LIMIT
 from tests.proxy.storage.parts import row, window
 
@@ -48,6 +48,12 @@ def test_an_end_with_and_without_a_charge() -> None:
     assert (charge.amount_nanousd, charge.price_line, charge.price, charge.family) == (7, "1 × $7/M", "{}", "doubao")
     assert made.row == row("a", 7, input_tokens=COUNT_LIMIT, user="?", wallet=None, first_token_ms=3, cost_nanousd=None)
     assert wire.commit(None, *sent(Commit(None, [], None))).row is None
+
+
+def test_what_is_sent_once_more() -> None:
+    ark = Exposure(provider="ark", amount_nanousd=7, cost_nanousd=3, line="no answer was seen")
+    made = wire.expose(None, *sent(Expose(None, "a", [ark], [window(5)])))
+    assert (made.request_id, made.exposures, made.windows) == ("a", [ark], [window(5)])
 
 
 @pytest.mark.parametrize("charge", [None, CHARGE])
