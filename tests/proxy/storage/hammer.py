@@ -1,6 +1,6 @@
 """A process that reserves, streams and settles until it is killed, and says on its standard output what it was promised.
 
-    python -m tests.proxy.storage.hammer PATH
+    python -m tests.proxy.storage.hammer PATH [DURABILITY]
 
 Lines: "dispatched ID COST" before a provider would be asked, "done ID COST" once the ledger promised that the charge is kept.
 """
@@ -11,6 +11,7 @@ import asyncio
 import os
 import random
 import sys
+from typing import Literal
 
 from proxy.clock import SystemClock
 from proxy.storage.store import Store, open_store
@@ -45,10 +46,10 @@ def say(line: str) -> None:
     os.write(1, f"{line}\n".encode())
 
 
-async def main(path: str) -> None:
-    store = await asyncio.to_thread(open_store, f"sqlite:///{path}", "process", SystemClock())
+async def main(path: str, durability: Literal["power", "process"] = "process") -> None:
+    store = await asyncio.to_thread(open_store, f"sqlite:///{path}", durability, SystemClock())
     await asyncio.gather(*(hammer(store, task) for task in range(TASKS)))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))  # type: ignore[arg-type]
