@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
@@ -49,6 +50,8 @@ class Served:
     url: str
     session: aiohttp.ClientSession
     key: str = files.KEY
+    tasks: frozenset[asyncio.Task[Any]] = field(default_factory=lambda: frozenset(asyncio.all_tasks()))
+    """Those that ran when it had started."""
 
     def open(self, body: Any, **headers: str) -> Any:
         """`async with served.open(body) as response`: a chat request, its answer not read yet."""
