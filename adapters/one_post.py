@@ -12,6 +12,7 @@ fault is raised by the next call.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
@@ -38,6 +39,7 @@ MAX_ERROR_BYTES = 64 * 1024
 _SPACE_AND_MARK = b" \t\r\n\xef\xbb\xbf"
 _FIRST_OF_EVENTS = (b":", b"d", b"e", b"i", b"r")
 """A comment, data, event, id, retry."""
+_SAID_DONE = re.compile(r'\s*"?\[DONE\]', re.IGNORECASE)
 
 
 class AnswerReader(Protocol):
@@ -98,10 +100,12 @@ class OnePost(Exchange):
         self._body = bytearray()
         self._framer = SseFramer()
         self._fault: UpstreamError | None = None
+        self._counted: Usage | None = None
+        """What an error says was used all the same."""
 
     @property
     def reported(self) -> Usage | None:
-        return self._reader.reported
+        return self._reader.reported or self._counted
 
     @property
     def anomalies(self) -> Sequence[str]:
@@ -137,7 +141,7 @@ class OnePost(Exchange):
             raise self._fault
         match self._kind:
             case "error":
-                raise self._error_of(read_refusal(self._status, self._headers, bytes(self._body), self._form))
+                raise self._refused(read_refusal(self._status, self._headers, bytes(self._body), self._form))
             case "json":
                 values = read_object(bytes(self._body))
                 self._check_for_error(values)
@@ -207,10 +211,13 @@ class OnePost(Exchange):
         data = sse.data
         if data is None:
             return self._reader.comment(sse)
-        if not data or data.isspace():
-            return ()
-        if data.startswith(("[DONE]", '"[DONE]"')):
-            return self._reader.end(said=True)
+        if data[:1] != "{":
+            if not data or data.isspace():
+                return ()
+            if _SAID_DONE.match(data):
+                return self._reader.end(said=True)
+            if sse.event == "error":
+                raise self._told(data, sse)
         values = read_object(data)
         self._check_for_error(values, sse)
         return self._reader.event(sse, values)
@@ -220,9 +227,17 @@ class OnePost(Exchange):
             values = self._form.unwrap(values)
         named = sse is not None and sse.event == "error"
         if named or values.get("error") or values.get("type") == "error":
-            error = self._error_of(refusal_of(values, self._headers, self._status_of(sse), self._form))
-            error.progress = Progress.HEADERS_ONLY
-            raise error
+            raise self._told(values, sse)
+
+    def _told(self, value: Any, sse: SseEvent | None) -> UpstreamError:
+        """An error that comes inside a 200."""
+        error = self._refused(refusal_of(value, self._headers, self._status_of(sse), self._form))
+        error.progress = Progress.HEADERS_ONLY
+        return error
+
+    def _refused(self, refusal: Refusal) -> UpstreamError:
+        self._counted = refusal.usage
+        return self._error_of(refusal)
 
     def _status_of(self, sse: SseEvent | None) -> int | None:
         """The status that an error in an event would have had, where the event tells."""

@@ -64,7 +64,8 @@ def add_parts(parts: list[Part], choice: Mapping[str, Any], member: str) -> None
         parts.append(Extra(choice=extra, index=index))
     reason = choice.get("finish_reason")
     if reason:
-        parts.append(Finish(reason if reason in FINISH_REASONS else "stop", index))
+        known = isinstance(reason, str) and reason in FINISH_REASONS
+        parts.append(Finish(reason if known else "stop", index))
 
 
 def index_of(choice: Mapping[str, Any]) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from adapters.openai_answer import read_usage
 from proxy import (
     Remedy,
     UpstreamBusy,
@@ -22,6 +23,7 @@ from proxy import (
     UpstreamFailed,
     UpstreamRefused,
     UpstreamRejectedUs,
+    Usage,
     header,
 )
 
@@ -90,6 +92,8 @@ class Refusal:
     retry_after_s: float | None = None
     date: str = ""
     """The answer's own Date: what time it is for the provider."""
+    usage: Usage | None = None
+    """What it cost all the same."""
 
     def upstream(self) -> dict[str, Any]:
         """What a client may know of it; a code that doesn't look like one is left out."""
@@ -134,6 +138,8 @@ def refusal_of(
     if isinstance(value, dict):
         # An object with a code is the error itself, whatever details it has beside.
         error = value.get("error") or ("code" not in value and value.get("detail")) or value
+    if isinstance(error, list) and error:
+        error = error[0]
     fields = error if isinstance(error, dict) else {}
     code = _name(fields.get("code"))
     kind = _name(fields.get("type"))
@@ -149,6 +155,7 @@ def refusal_of(
         or _member(value, fields, form.request_id_members),
         retry_after_s=_wait_told(headers, fields.get(form.retry_after_member)),
         date=header(headers, "date"),
+        usage=read_usage(value.get("usage")) if isinstance(value, dict) else None,
     )
 
 
@@ -175,13 +182,13 @@ def openai_error(refusal: Refusal) -> UpstreamError:
                 "The provider does not offer this model; the gateway's operator must check the route's model and base_url.",
                 Remedy.NEXT_ROUTE,
             )
-        case 408 | 409 | 425 | 429:
+        case 408 | 425 | 429:
             return busy(refusal, "The provider is limiting the gateway's requests; try again later.")
         case 451:
             return filtered(refusal)
         case 413:
             return refused(refusal, "upstream_invalid_request", "The provider refused this request as too large.")
-        case 400 | 422:
+        case 400 | 409 | 422:
             if told & _FILTER_CODES:
                 return filtered(refusal)
             if told & _CONTEXT_CODES or _OVERLONG.search(refusal.text):

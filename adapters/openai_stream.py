@@ -136,8 +136,9 @@ class ChatReader:
         return self._usage_events()
 
     def whole(self, values: dict[str, Any]) -> Sequence[ChatEvent]:
+        self._keep_usage(values.get("usage"), values.get("service_tier"))
         choices = choices_of(values)
-        if not choices:
+        if not choices or not all(isinstance(choice.get("message"), dict) for choice in choices):
             raise UpstreamProtocolError(
                 "The provider answered with JSON that is no chat completion.", detail=repr(values)[:500]
             )
@@ -147,7 +148,7 @@ class ChatReader:
             if not choice.get("finish_reason"):
                 parts.append(Finish("stop", index_of(choice)))
         body = {**values, "model": self._alias}
-        self._keep_usage(body.pop("usage", None), values.get("service_tier"))
+        body.pop("usage", None)
         return [Answer(body, tuple(parts)), *self._usage_events()]
 
     def _renamed(self, raw: bytes, model: Any) -> bytes | None:

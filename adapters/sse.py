@@ -1,9 +1,9 @@
 """Server-sent events: bytes, cut anywhere, → events. Framing is WHATWG's (HTML standard, 9.2.5 and 9.2.6).
 
 A line ends with LF, CRLF or CR; a blank line ends an event. The raws of all events, one after the other, are
-the stream itself (without a byte order mark and without an unfinished last event), so a relay may pass them
-on as they are. How the stream was cut into chunks never shows. An event leaves as soon as its blank line is
-known:
+the stream itself, so a relay may pass them on as they are. What whoever reads events ignores is left out: a byte
+order mark, an unfinished last event, and lines that are neither a field nor a comment, which may be a proxy's
+words. How the stream was cut into chunks never shows. An event leaves as soon as its blank line is known:
 
     after LF or CRLF   a lone CR may be half of a CRLF, so the next byte is waited for
     after a lone CR    the stream speaks CR, so the event leaves at once; should LF follow, the next event begins with it
@@ -22,6 +22,9 @@ MAX_EVENT_BYTES = 4 * 1024 * 1024
 _BLANK_LINE = re.compile(rb"\r\r|(?>\r\n|\n)(?>\r\n|\n|\r(?=[^\n]))")
 _LONGEST_BLANK_LINE = 4
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_LINE = re.compile(r"([^\r\n]*)(?:\r\n|\n|\r)")
+_FIELDS = frozenset({"", "data", "event", "id", "retry"})
+"""What a line may begin with, before its colon; a comment, and a blank line, with nothing."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -115,6 +118,7 @@ class SseFramer:
 def _read_lines(raw: bytes, text: str) -> SseEvent:
     event = ""
     data: list[str] = []
+    strange = False
     for line in _LINE_END.split(text):
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -122,6 +126,11 @@ def _read_lines(raw: bytes, text: str) -> SseEvent:
             data.append(value)
         elif name == "event":
             event = value
+        else:
+            strange = strange or name not in _FIELDS
+    if strange:
+        lines = [line[0] for line in _LINE.finditer(text) if line[1].partition(":")[0] in _FIELDS]
+        raw = "".join(lines).encode()
     return SseEvent(raw, event, "\n".join(data) if data else None)
 
 

@@ -10,12 +10,15 @@ from adapters.openai_chat import exchange as open_exchange
 from adapters.openai_chat import post
 from proxy import (
     Exchange,
+    Finish,
     Usage,
 )
 from tests.adapters.dialect import (
     JSON,
     chat,
     hear,
+    parts,
+    stream,
 )
 
 
@@ -93,3 +96,19 @@ def test_service_tier_that_was_served_is_told() -> None:
     usage = told.events[1]
     assert isinstance(usage, Usage)
     assert usage.service_tier == "flex"
+
+
+@pytest.mark.parametrize("reason", [5, True, "weird", ["stop"], {"why": "stop"}])
+def test_a_finish_reason_of_an_odd_kind_finishes(reason: Any) -> None:
+    choice = {"index": 0, "delta": {"content": "hi"}, "finish_reason": reason}
+    told = hear(exchange(), [stream(json.dumps({"choices": [choice]}))])
+    assert told.fault is None and parts(told)[-1] == Finish("stop")
+
+
+@pytest.mark.parametrize("choices", [None, [], [{"index": 0, "text": "hi"}], [{"message": "hi"}], [{"message": None}]])
+def test_an_answer_without_a_message_is_none_and_its_usage_stands(choices: Any) -> None:
+    asked = exchange()
+    told = hear(asked, [orjson.dumps({**ANSWER, "choices": choices})], headers=JSON)
+    assert told.events == [] and told.fault is not None
+    assert told.fault.message == "The provider answered with JSON that is no chat completion."
+    assert asked.reported == Usage(input_tokens=3, output_tokens=2, reported=ANSWER["usage"])

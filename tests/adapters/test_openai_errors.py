@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -14,10 +16,12 @@ from proxy import (
     UpstreamFailed,
     UpstreamRefused,
     UpstreamRejectedUs,
+    Usage,
 )
 from tests.adapters.dialect import (
     JSON,
     chat,
+    hear,
     three_ways,
 )
 
@@ -39,6 +43,7 @@ def failed(status: int, body: bytes = b"", headers: dict[str, str] | None = None
         (400, b'{"error":{"code":"x"}}', UpstreamRefused, "upstream_invalid_request", Remedy.NEVER),
         (422, b'{"detail":[{"loc":["body"],"msg":"bad"}]}', UpstreamRefused, "upstream_invalid_request", Remedy.NEVER),
         (413, b"", UpstreamRefused, "upstream_invalid_request", Remedy.NEVER),
+        (409, b"", UpstreamRefused, "upstream_invalid_request", Remedy.NEVER),
         (400, b'{"error":{"code":"context_length_exceeded"}}', UpstreamRefused, "context_length_exceeded", Remedy.NEVER),
         (
             400,
@@ -61,7 +66,6 @@ def failed(status: int, body: bytes = b"", headers: dict[str, str] | None = None
         ),
         (404, b"", UpstreamRejectedUs, "upstream_model_unavailable", Remedy.NEXT_ROUTE),
         (408, b"", UpstreamBusy, "upstream_rate_limited", Remedy.COOL_DOWN),
-        (409, b"", UpstreamBusy, "upstream_rate_limited", Remedy.COOL_DOWN),
         (429, b"null", UpstreamBusy, "upstream_rate_limited", Remedy.COOL_DOWN),
         (500, b'"x"', UpstreamFailed, "upstream_error", Remedy.RETRY),
         (503, b'[{"error":{"message":"x"}}]', UpstreamFailed, "upstream_error", Remedy.RETRY),
@@ -127,3 +131,29 @@ DATE = "Sun, 22 Nov 2026 10:00:00 GMT"
 )
 def test_busy_provider_is_left_alone_for_a_while(headers: dict[str, str], seconds: float) -> None:
     assert failed(429, b"", headers).retry_after_s == seconds
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ("slow down", ""),
+        (5, ""),
+        (True, ""),
+        ([{"message": "slow down", "code": "rate_limit_exceeded"}], "rate_limit_exceeded"),
+        ({"code": 429, "message": "slow down"}, "429"),
+        ({"code": {"a": 1}, "type": ["x"], "message": 5, "param": []}, ""),
+    ],
+)
+def test_errors_of_odd_shape_under_200(error: Any, code: str) -> None:
+    fault = failed(200, orjson.dumps({"error": error}))
+    assert (fault.upstream["code"], fault.progress) == (code, Progress.HEADERS_ONLY)
+    assert type(fault) is (UpstreamBusy if code else UpstreamFailed)
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_usage_of_an_error_stands(status: int) -> None:
+    asked = exchange()
+    usage = {"prompt_tokens": 9, "completion_tokens": 0}
+    told = hear(asked, [orjson.dumps({"error": {"message": "x"}, "usage": usage})], status=status, headers=JSON)
+    assert told.fault is not None
+    assert asked.reported == Usage(input_tokens=9, output_tokens=0, reported=usage)

@@ -271,3 +271,20 @@ def test_cuts_never_show(data: list[str], sizes: list[int], end: str) -> None:
     whole, cut = hear(exchange(), [body]), hear(exchange(), [*chunks, rest])
     assert cut.events == whole.events
     assert repr(cut.fault) == repr(whole.fault)
+
+
+@pytest.mark.parametrize("done", ["[DONE]", " [DONE] ", '"[DONE]"', "[done]", "[DONE]{}"])
+def test_done_may_be_written_oddly(done: str) -> None:
+    assert three_ways(exchange, stream(FINISHED, done), after=stream("oops", UNFINISHED)).fault is None
+    assert isinstance(three_ways(exchange, stream(UNFINISHED, done)).fault, StreamTruncated)
+
+
+def test_an_event_that_is_called_an_error_is_one_whatever_it_says() -> None:
+    told = three_ways(exchange, stream(UNFINISHED) + b"event: error\ndata: key sk-1 is bad\n\n")
+    assert isinstance(told.fault, UpstreamFailed) and told.fault.detail == "key sk-1 is bad"
+    assert "sk-1" not in str(told.fault.body())
+
+
+def test_an_error_in_a_stream_without_its_data_does_not_pass() -> None:
+    told = three_ways(exchange, stream(UNFINISHED) + b'{"error": "bad key sk-1"}\n\n' + stream("[DONE]"))
+    assert isinstance(told.fault, StreamTruncated) and b"sk-1" not in b"".join(raws(told))

@@ -75,6 +75,14 @@ def test_character_cut_in_two_is_whole_again() -> None:
     assert event.data == "你"
 
 
+def test_lines_that_are_no_fields_do_not_pass() -> None:
+    words = [b'{"error": "bad key sk-1"}', b"dataset: a", b"\xe4\xbd\xa0: b"]
+    events = frame(b": c\r\nevent: e\r\n" + words[0] + b"\ndata\r\n\r\n", words[1] + b"\r\n\n", words[2] + b"\ndata: a\n\n")
+    assert [(event.raw, event.data) for event in events] == [
+        (b": c\r\nevent: e\r\ndata\r\n\r\n", ""), (b"\n", None), (b"data: a\n\n", "a")
+    ]
+
+
 def test_largest_event_passes_and_a_larger_one_does_not() -> None:
     data = b"x" * (MAX_EVENT_BYTES - len(b"data: \n\n"))
     assert len(frame(b"data: " + data + b"\n\n")) == 1
