@@ -64,11 +64,11 @@ def _connections() -> Iterator[tuple[Any, Any]]:
     """(own address, the other end's) of each TCP connection of this process."""
     if not _OPEN_FILES.is_dir():
         return
-    for name in os.listdir(_OPEN_FILES):
+    for file in _OPEN_FILES.iterdir():
         try:
-            if not os.readlink(_OPEN_FILES / name).startswith("socket:"):
+            if not str(file.readlink()).startswith("socket:"):
                 continue
-            with socket.socket(fileno=os.dup(int(name))) as each:
+            with socket.socket(fileno=os.dup(int(file.name))) as each:
                 if each.family == socket.AF_INET:
                     yield each.getsockname(), each.getpeername()
         except OSError:
