@@ -200,7 +200,7 @@ class Attempts:
                     story.taken = story.taken or story.works
                     story.works, story.upstream_status = request.method != "GET", None
                     response = await story.waiting(self._transport.send(provider, target, request, deadline_s))
-                    story.upstream_status = response.status
+                    story.upstream_status, response.on_quiet = response.status, story.reply.ping
                     try:
                         exchange.feed_head(response.status, response.headers)
                         while not exchange.complete and (data := await story.waiting(response.read())):

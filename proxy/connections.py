@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import select
 from functools import partial
 from typing import Any
 
@@ -61,7 +63,7 @@ class Pool:
             idle = self._idle.pop()
             self._deadlines.discard(idle)
             protocol = idle.connection.protocol
-            if protocol is not None and protocol.is_connected() and not protocol.should_close:
+            if protocol is not None and protocol.is_connected() and not protocol.should_close and not _unread(protocol):
                 return idle.connection
             idle.connection.close()
         return None
@@ -75,9 +77,9 @@ class Pool:
         return connection
 
     def keep(self, connection: Connection) -> None:
-        """The connection's answer is over: it can serve again."""
-        protocol = connection.protocol
-        if self.retired or protocol is None or protocol.should_close:
+        """The connection's answer is over: it can serve again, unless the request has not even left."""
+        protocol, transport = connection.protocol, connection.transport
+        if self.retired or protocol is None or protocol.should_close or _unsent(transport):
             connection.close()
             return
         idle = IdleConnection(connection, self._idle, self._deadlines.loop.time() + IDLE_CONNECTION_S)
@@ -115,6 +117,18 @@ class _Protocol(ResponseHandler):
         body = self._payload
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(exc, *cause)
+
+
+def _unread(protocol: ResponseHandler) -> bool:
+    """Whether the kernel has bytes, or the end, of a connection that the loop has not looked at yet."""
+    assert protocol.transport is not None
+    poll = select.poll()
+    poll.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _unsent(transport: asyncio.Transport | None) -> bool:
+    return transport is None or transport.get_write_buffer_size() > 0
 
 
 def _proxy(provider: Provider) -> tuple[URL | None, dict[str, str]]:

@@ -30,6 +30,7 @@ from proxy.wholeresponse import WholeResponse
 Headers = Callable[[], Mapping[str, str]]
 JSON = "application/json"
 SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache", "x-accel-buffering": "no"}
+PING = Verbatim(b": ping\n\n")
 STALL_S = 30
 """How long a client may take nothing of what waits for it."""
 CALM_BYTES = 16 * 1024
@@ -59,6 +60,13 @@ class Reply(ABC):
     @abstractmethod
     async def end(self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
         """Complete the answer. usage: the `usage` object, None where there is none. Raises: ClientGone."""
+
+    def ping(self) -> None:
+        """The provider is silent: show a client that waits in the middle of an answer that the connection lives."""
+        transport = self.request.transport
+        if self.response is None or transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            return  # nothing has begun, or there is enough to read
+        self.write((PING,), dict)
 
     async def fail(self, error: GatewayError, headers: Mapping[str, str]) -> None:
         """Answer with an error, or break off the answer that has begun."""

@@ -7,7 +7,7 @@ closed, and which so reached nobody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -53,6 +53,8 @@ class Response(Protocol):
 
     status: int
     headers: Mapping[str, str]
+    on_quiet: Callable[[], None] | None
+    """Called again and again while the provider is silent."""
 
     async def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises: UpstreamError."""
@@ -235,7 +237,7 @@ class AiohttpTransport:
                 protocol.transport.write(data)
                 for _ in range(MOST_INTERIM_ANSWERS):
                     message, body = await protocol.read()
-                    if message.code >= 200 or message.code == 101:
+                    if not 100 <= message.code < 200 or message.code == 101:
                         return Head(connection, message, body, first_byte_s)
             raise UpstreamProtocolError("The provider sends one interim answer after another.")
         except TimeoutError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 import aiohttp
@@ -16,6 +16,8 @@ from proxy.deadlines import NEVER, Deadlines
 from proxy.errors import Progress, UpstreamError, UpstreamTimeout
 from proxy.upstreamfaults import translate
 
+QUIET_S = 15.0
+"""How long a provider is silent until `on_quiet` is called, and then between two calls."""
 LAST_BYTES_S = 1.0
 """How long the end of a body may take once the answer in it is whole."""
 ERROR_BODY_S = 5.0
@@ -45,8 +47,8 @@ class AiohttpResponse:
     """A response whose body is read piece by piece, each within the idle time and all within the deadline."""
 
     __slots__ = (
-        "_body", "_connection", "_deadline_s", "_deadlines", "_idle_s", "_owner", "_pool", "_wait_s", "headers", "status",
-        "when_s",
+        "_body", "_connection", "_deadline_s", "_deadlines", "_idle_s", "_late_s", "_owner", "_pool", "_wait_s", "headers",
+        "on_quiet", "status", "when_s",
     )  # fmt: skip
 
     def __init__(self, head: Head, pool: Pool, owner: Owner, idle_s: float, deadline_s: float) -> None:
@@ -60,7 +62,8 @@ class AiohttpResponse:
         self._idle_s = idle_s
         self._wait_s = head.first_byte_s - self._deadlines.loop.time()
         self._deadline_s = deadline_s
-        self.when_s = NEVER
+        self.on_quiet: Callable[[], None] | None = None
+        self._late_s = self.when_s = NEVER
         self._deadlines.add(self)
 
     async def read(self) -> bytes:
@@ -69,19 +72,29 @@ class AiohttpResponse:
         if now_s >= self._deadline_s:
             # Where the provider never pauses, or the client reads slowly, there is always something and nothing expires.
             raise UpstreamTimeout("The provider's answer took too long.", progress=Progress.HEADERS_ONLY)
-        self.when_s = min(self._deadline_s, now_s + self._wait_s)
+        self._late_s = min(self._deadline_s, now_s + self._wait_s)
+        self.when_s = min(self._late_s, now_s + QUIET_S)
         self._wait_s = self._idle_s
         try:
             return await body.readany()
         except TimeoutError as error:
             raise UpstreamTimeout("The provider stopped answering in the middle.", progress=Progress.HEADERS_ONLY) from error
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            if body._buffer:
+                return body._read_nowait(-1)  # what had come before the fault stands; the next read meets it
             raise translate(error, Progress.HEADERS_ONLY) from error
         finally:
             self.when_s = NEVER
 
     def expire(self) -> None:
-        """The provider paused for too long."""
+        """The provider pauses: for too long, or for so long that whoever waits should know."""
+        now_s = self._deadlines.loop.time()
+        if now_s < self._late_s:
+            self.when_s = min(self._late_s, now_s + QUIET_S)
+            self._deadlines.add(self)
+            if self.on_quiet is not None:
+                self.on_quiet()
+            return
         self._body.set_exception(TimeoutError())
 
     async def finish(self) -> None:

@@ -47,9 +47,18 @@ async def transport() -> AsyncIterator[AiohttpTransport]:
 
 
 async def ask(
-    transport: AiohttpTransport, url: str, *, within_s: float = 5, pause_s: float = 0, **timeouts: float
+    transport: AiohttpTransport,
+    url: str,
+    *,
+    within_s: float = 5,
+    pause_s: float = 0,
+    body: bytes = b"{}",
+    heard: list[bytes] | None = None,
+    on_quiet: Callable[[], None] | None = None,
+    **timeouts: float,
 ) -> bytes:
-    """pause_s: between two reads."""
+    """pause_s: between two reads. heard: gets what each of them came to."""
+    heard = [] if heard is None else heard
     provider = Provider(
         name="p",
         adapter=Keyed(),  # type: ignore[arg-type]
@@ -59,13 +68,13 @@ async def ask(
     )
     target = replace(TARGET, timeouts=Timeouts(**timeouts))
     deadline_s = asyncio.get_running_loop().time() + within_s
-    response = await transport.send(provider, target, Send(path="/x", body=b"{}", stream=True), deadline_s)
+    response = await transport.send(provider, target, Send(path="/x", body=body, stream=True), deadline_s)
+    response.on_quiet = on_quiet
     try:
-        body = b""
         while data := await response.read():
-            body += data
+            heard.append(data)
             await asyncio.sleep(pause_s)
-        return body
+        return b"".join(heard)
     finally:
         await response.close()
 
@@ -120,6 +129,44 @@ async def test_bytes_that_nobody_asked_for_are_nobodys_answer(transport: Aiohttp
     await asyncio.sleep(0.05)
     assert await ask(transport, upstream.url) == b"two"
     assert upstream.connections == 2
+
+
+async def test_bytes_that_the_loop_has_not_seen_yet_are_nobodys_answer(transport: AiohttpTransport) -> None:
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        while await reader.read(1000):
+            writer.write(WHOLE % (3, b"own"))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert [await ask(transport, url) for _ in range(2)] == [b"own", b"own"]
+        writers[0].write(WHOLE % (6, b"poison"))
+        assert await ask(transport, url) == b"own"
+        await transport.close()
+    assert len(writers) == 2
+
+
+async def test_what_came_before_a_fault_is_heard(transport: AiohttpTransport, scripted: Start) -> None:
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+    upstream = await scripted([READ, chunked, 0.05, b"1\r\nb\r\nzz\r\n", STALL])
+    heard: list[bytes] = []
+    with pytest.raises(UpstreamProtocolError):
+        await ask(transport, upstream.url, pause_s=0.1, heard=heard)
+    assert heard == [b"a", b"b"]
+
+
+async def test_silence_is_told_again_and_again_until_it_is_too_long(
+    transport: AiohttpTransport, scripted: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstreamresponse, "QUIET_S", 0.2)
+    upstream = await scripted([READ, HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n", STALL])
+    told: list[None] = []
+    with pytest.raises(UpstreamTimeout):
+        await ask(transport, upstream.url, idle_s=1, on_quiet=lambda: told.append(None))
+    assert 2 <= len(told) <= 4
 
 
 async def test_a_kept_connection_that_was_closed_costs_no_request(transport: AiohttpTransport, scripted: Start) -> None:
