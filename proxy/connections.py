@@ -15,6 +15,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from proxy.deadlines import Deadlines
+from proxy.resolver import Resolver
 from proxy.snapshot import Provider
 
 IDLE_CONNECTION_S = 15
@@ -29,7 +30,7 @@ class Pool:
     def __init__(self, provider: Provider, deadlines: Deadlines) -> None:
         url = URL(provider.base_url, encoded=True)
         proxy, proxy_headers = _proxy(provider)
-        self._connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        self._connector = aiohttp.TCPConnector(limit=0, force_close=True, resolver=Resolver())
         self._connector._factory = partial(_Protocol, loop=deadlines.loop)  # type: ignore[assignment]
         self._address = aiohttp.ClientRequest(
             "POST",
