@@ -141,6 +141,9 @@ async def read_json(request: web.Request, max_bytes: int) -> bytes:
             raise UnsupportedMediaType("The body must be JSON: send `Content-Type: application/json`.")
         if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
             raise UnsupportedMediaType("The body must be UTF-8.")
+    expected = request.headers.get(hdrs.EXPECT, "").lower()
+    if expected not in ("", "100-continue"):
+        raise BadRequest("No expectation but `Expect: 100-continue` can be met.")
     too_large = PayloadTooLarge(f"The body is larger than {max_bytes} bytes.")
     if (request.content_length or 0) > max_bytes:
         raise too_large
@@ -148,7 +151,7 @@ async def read_json(request: web.Request, max_bytes: int) -> bytes:
         if request.content.is_eof():  # it came with the headers: no timer is needed
             return await request.read()
         async with asyncio.timeout(BODY_GRACE_S) as pace:
-            if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version >= HttpVersion11:
+            if expected and request.version >= HttpVersion11:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # the answer has not begun
             body, latest_s = bytearray(), asyncio.get_running_loop().time() + BODY_GRACE_S
