@@ -130,6 +130,7 @@ class Runner(web.AppRunner):
             "max_line_size": HEADER_BYTES,
             "max_field_size": HEADER_BYTES,
             "lingering_time": UNWANTED_S,
+            "auto_decompress": False,  # a body that says it is encoded is refused, and never unpacked
         }
         app = _make_app(routes, max_body_bytes)
         super().__init__(app, handler_cancellation=True, shutdown_timeout=shutdown_timeout_s, **self._options)

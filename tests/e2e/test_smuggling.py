@@ -7,6 +7,7 @@ import pytest
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
 from tests.e2e.rawclient import BODY, chat, connected, error_of, said, statuses
+from tests.e2e.unharmed import unharmed
 from tests.fakes import FakeOpenAI
 
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
@@ -16,8 +17,8 @@ SMUGGLED = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 @pytest.fixture
 async def served(serve: Serve, fake_openai: FakeOpenAI) -> Served:
     return await serve(
-        providers={"relay": files.relay(fake_openai)},
-        models={"m": files.model(files.route("relay", "relay"))},
+        providers={"relay": files.relay(fake_openai), "simulator": files.SIMULATOR},
+        models={"m": files.model(files.route("relay", "relay")), "simulated": files.model(files.route("sim", "simulator"))},
         keys=[files.key("all", files.KEY)],
         server={"max_body_bytes": 100_000},
     )
@@ -71,6 +72,7 @@ async def test_framing_that_can_be_read_in_two_ways(served: Served, fake_openai:
     assert statuses(heard) == [400]
     assert error_of(heard)["type"] == "invalid_request_error"
     assert fake_openai.requests == []
+    await unharmed(served)
 
 
 @pytest.mark.parametrize(
@@ -86,6 +88,7 @@ async def test_heads_that_are_too_large(served: Served, raw: bytes, status: int)
     heard = await said(served.url, raw)
     assert statuses(heard) == [status]
     assert b"xxx" not in heard
+    await unharmed(served)
 
 
 PATHS = [
@@ -109,6 +112,7 @@ async def test_paths_in_disguise(served: Served, path: str, status: int) -> None
     heard = await said(served.url, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
     assert statuses(heard) == [status]
     assert error_of(heard)["code"] != "internal_error"
+    await unharmed(served)
 
 
 @pytest.mark.parametrize("path", ["/admin/v1/keys", "/%61dmin/v1/keys", "/v1/../admin/v1/keys", "http://other.example/admin/v1/keys"])
@@ -139,6 +143,7 @@ async def test_methods_and_upgrades_that_are_not_taken(served: Served, first: st
         heard = await reader.readuntil(b"\r\n\r\n")
     assert statuses(heard)[0] in (status, 400, 404, 405)
     assert b"sk-secret" not in heard
+    await unharmed(served)
 
 
 async def test_pipelined_requests_are_answered_in_order(served: Served) -> None:
@@ -146,3 +151,4 @@ async def test_pipelined_requests_are_answered_in_order(served: Served) -> None:
     heard = await said(served.url, chat() + SMUGGLED + chat() + last)
     assert statuses(heard) == [200, 200, 200, 200]
     assert heard.count(b'"chat.completion"') == 2
+    await unharmed(served)
