@@ -10,6 +10,7 @@ import pytest
 
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
+from tests.e2e.unharmed import unharmed
 from tests.fakes import FIN, READ, RST, STALL, FakeArk, FakeOpenAI, ScriptedUpstream, http_head
 
 Scripted = Callable[..., Awaitable[ScriptedUpstream]]
@@ -44,8 +45,12 @@ def pool(scripted: ScriptedUpstream, good: FakeOpenAI, **first: Any) -> dict[str
     odd = {"adapter": "openai_chat", "base_url": scripted.url, "api_key": "k", "timeouts": timeouts}
     routes = [files.route("odd", "odd", priority=1, **first), files.route("good", "good", priority=2)]
     return {
-        "providers": {"odd": odd, "good": files.relay(good)},
-        "models": {"m": files.model(*routes), "lone": files.model(files.route("alone", "odd", **first))},
+        "providers": {"odd": odd, "good": files.relay(good), "simulator": files.SIMULATOR},
+        "models": {
+            "m": files.model(*routes),
+            "lone": files.model(files.route("alone", "odd", **first)),
+            "simulated": files.model(files.route("sim", "simulator")),
+        },
         "keys": [
             files.key("all", files.KEY, budget={"daily_usd": 100}),
             files.key("poor", files.PENNILESS, budget={"daily_usd": 0.01}),
@@ -68,6 +73,7 @@ async def test_what_is_no_answer_goes_to_the_next_route(
     assert (answered.status, answered.headers["x-paifang-route"], answered.headers["x-paifang-attempts"]) == (200, "good", "2")
     assert (len(odd.requests), len(fake_openai.requests)) == (1, 1) and await settled(served)
     assert served.gateway.snapshot.models["m"].pool[0].health.in_a_row == 1
+    await unharmed(served)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -81,6 +87,7 @@ async def test_what_may_have_been_served_is_not_sent_again(
     assert (answered.status, answered.error["code"]) == (502, "upstream_unreachable")
     assert answered.headers["x-paifang-attempts"] == "1"
     assert (len(odd.requests), fake_openai.requests) == (1, []) and await settled(served)
+    await unharmed(served)
 
 
 async def test_silence_may_be_work(serve: Serve, scripted: Scripted, fake_openai: FakeOpenAI) -> None:
@@ -101,6 +108,7 @@ async def test_a_route_may_allow_it_and_the_caller_pays_once(
     assert len(fake_openai.requests) == 2 and await settled(served)
     assert (await served.chat("lone")).headers["x-paifang-attempts"] == "3"
     assert len(odd.requests) == 5
+    await unharmed(served)
 
 
 async def test_one_that_fails_for_a_moment_is_asked_again(gateway: Served, fake_openai: FakeOpenAI) -> None:
@@ -152,7 +160,7 @@ async def test_no_route_outside_the_key_s_scope_is_used(serve: Serve, fake_ark: 
         ({"status": 400, "code": "bad", "times": 99}, openai.BadRequestError, "upstream_invalid_request", 1, 1),
     ],
 )
-async def test_the_sdk_retries_where_that_helps(
+async def test_the_sdk_retries_where_that_helps(  # C28
     gateway: Served,
     fake_openai: FakeOpenAI,
     fault: Any,
@@ -174,3 +182,4 @@ async def test_the_sdk_retries_where_that_helps(
     assert await gateway.metric("paifang_requests_total") == asked
     assert len(fake_openai.requests) == upstream
     assert len(fake_openai.billed) == (raised is None) and await settled(gateway)
+    await unharmed(gateway)
