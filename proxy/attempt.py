@@ -203,7 +203,15 @@ class Attempts:
                     story.upstream_status, response.on_quiet = response.status, story.reply.ping
                     try:
                         exchange.feed_head(response.status, response.headers)
-                        while not exchange.complete and (data := await story.waiting(response.read())):
+                        while not exchange.complete:
+                            try:
+                                data = await story.waiting(response.read())
+                            except UpstreamError:
+                                if not story.tally.finished:
+                                    raise
+                                break  # every word was said: what is lost is the end, and perhaps the usage
+                            if not data:
+                                break
                             if events := exchange.feed_data(data):
                                 await self._pass_on(story, events)
                         if not exchange.complete:

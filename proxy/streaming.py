@@ -23,7 +23,7 @@ from proxy.chat import (
     Usage,
     Verbatim,
 )
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, UpstreamProtocolError
 from proxy.jsontext import dumps
 from proxy.wholeresponse import WholeResponse
 
@@ -33,6 +33,8 @@ SSE_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-contro
 PING = Verbatim(b": ping\n\n")
 STALL_S = 30
 """How long a client may take nothing of what waits for it."""
+MOST_COLLECTED_BYTES = 64 * 1024 * 1024
+"""Of a stream that becomes one object: more than any answer has."""
 CALM_BYTES = 16 * 1024
 """asyncio's low-water mark: with less than this waiting, no write waits."""
 
@@ -108,19 +110,27 @@ class JsonReply(Reply):
         self._started: Started | None = None
         self._answer: Mapping[str, Any] | None = None
         self._choices: dict[int, _Choice] = {}
+        self._left_bytes = MOST_COLLECTED_BYTES
 
     def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
+        """Raises: UpstreamProtocolError: it grows beyond all bounds."""
         for event in events:
             match event:
                 case Answer(body=body):
                     self._answer = body
-                case Verbatim(parts=parts):
+                case Verbatim(raw=raw, parts=parts):
+                    self._left_bytes -= len(raw)
                     for part in parts:
                         self._collect(part)
+                case TextDelta(text=text) | ReasoningDelta(text=text) | ToolCallDelta(arguments=text):
+                    self._left_bytes -= len(text)
+                    self._collect(event)
                 case Usage():
                     pass
                 case _:
                     self._collect(event)
+        if self._left_bytes < 0:
+            raise UpstreamProtocolError(f"The provider answered with more than {MOST_COLLECTED_BYTES >> 20} MiB.")
 
     async def end(self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
         body = dict(self._answer) if self._answer is not None else self._assembled()

@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestServer, make_mocked_request
 
 from proxy import streaming
 from proxy.chat import (
@@ -24,7 +24,7 @@ from proxy.chat import (
     Usage,
     Verbatim,
 )
-from proxy.errors import UpstreamTimeout
+from proxy.errors import UpstreamProtocolError, UpstreamTimeout
 from proxy.streaming import ClientGone, Headers, JsonReply, Reply, StreamReply
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "cost": 0.1}
@@ -131,6 +131,17 @@ async def test_json_from_a_json_answer_changes_usage_alone() -> None:
     given = {"id": "x", "choices": [], "usage": {"prompt_tokens": 1}, "vendor": {"kept": 1.50}}
     _, body, _ = await answer(whole, tell([Answer(given)]))
     assert json.loads(body) == {**given, "usage": USAGE}
+
+
+@pytest.mark.parametrize(
+    "event", [Verbatim(b"x" * 60), TextDelta("x" * 60), ReasoningDelta("x" * 60), ToolCallDelta(position=0, arguments="x" * 60)]
+)
+async def test_what_is_collected_has_a_bound(monkeypatch: pytest.MonkeyPatch, event: ChatEvent) -> None:
+    monkeypatch.setattr(streaming, "MOST_COLLECTED_BYTES", 100)
+    reply = whole(make_mocked_request("POST", "/"))
+    reply.write([event], dict)
+    with pytest.raises(UpstreamProtocolError, match="more than"):
+        reply.write([event], dict)
 
 
 async def test_a_stream_from_events() -> None:
