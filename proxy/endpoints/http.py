@@ -18,10 +18,11 @@ from proxy.endpoints import chat as chat_endpoint
 from proxy.endpoints import embeddings as embeddings_endpoint
 from proxy.endpoints import models as models_endpoint
 from proxy.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeout, Unauthenticated, UnsupportedMediaType
+from proxy.jsonreply import JsonReply
 from proxy.jsontext import dumps
 from proxy.pipeline import Pipeline
 from proxy.server import Route
-from proxy.streaming import ClientGone, JsonReply, Reply, StreamReply
+from proxy.streaming import ClientGone, Reply, StreamReply
 
 BODY_GRACE_S = 10.0
 """How long a body may take at any pace; beyond it, a second for every BODY_BYTES_PER_S that have come."""

@@ -8,11 +8,10 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, make_mocked_request
+from aiohttp.test_utils import TestServer
 
 from proxy import streaming
 from proxy.chat import (
-    Answer,
     ChatEvent,
     ChatRequest,
     Extra,
@@ -24,8 +23,8 @@ from proxy.chat import (
     Usage,
     Verbatim,
 )
-from proxy.errors import UpstreamProtocolError, UpstreamTimeout
-from proxy.streaming import ClientGone, Headers, JsonReply, Reply, StreamReply
+from proxy.errors import UpstreamTimeout
+from proxy.streaming import ClientGone, Headers, Reply, StreamReply
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5, "cost": 0.1}
 WHOLE: list[ChatEvent] = [
@@ -74,10 +73,6 @@ def stream(request: web.Request, **more: Any) -> StreamReply:
     return StreamReply(request, asked(stream=True, **more), "chatcmpl-1", 1)
 
 
-def whole(request: web.Request) -> JsonReply:
-    return JsonReply(request, asked(), "chatcmpl-1", 1)
-
-
 async def written(reply: Reply, events: Sequence[ChatEvent], headers: Headers) -> None:
     if (writing := reply.write(events, headers)) is not None:
         await writing
@@ -96,52 +91,6 @@ def chunks(body: bytes) -> list[Any]:
     lines = body.decode().split("\n\n")
     assert lines[-2:] == ["data: [DONE]", ""]
     return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
-
-
-async def test_json_from_events() -> None:
-    response, body, complete = await answer(whole, tell(WHOLE[:5], WHOLE[5:]))
-    assert complete
-    assert response.headers["x-paifang-route"] == "a"
-    assert json.loads(body) == {
-        "id": "c1",
-        "object": "chat.completion",
-        "created": 7,
-        "model": "doubao",
-        "service_tier": "default",
-        "choices": [
-            {
-                "index": 0,
-                "message": {
-                    "role": "assistant",
-                    "content": "Hello",
-                    "reasoning_content": "hm",
-                    "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}],
-                    "annotations": [1, 2],
-                },
-                "logprobs": {"content": [1, 2]},
-                "finish_reason": "tool_calls",
-            },
-            {"index": 1, "message": {"role": "assistant", "content": "second"}, "logprobs": None, "finish_reason": "stop"},
-        ],
-        "usage": USAGE,
-    }
-
-
-async def test_json_from_a_json_answer_changes_usage_alone() -> None:
-    given = {"id": "x", "choices": [], "usage": {"prompt_tokens": 1}, "vendor": {"kept": 1.50}}
-    _, body, _ = await answer(whole, tell([Answer(given)]))
-    assert json.loads(body) == {**given, "usage": USAGE}
-
-
-@pytest.mark.parametrize(
-    "event", [Verbatim(b"x" * 60), TextDelta("x" * 60), ReasoningDelta("x" * 60), ToolCallDelta(position=0, arguments="x" * 60)]
-)
-async def test_what_is_collected_has_a_bound(monkeypatch: pytest.MonkeyPatch, event: ChatEvent) -> None:
-    monkeypatch.setattr(streaming, "MOST_COLLECTED_BYTES", 100)
-    reply = whole(make_mocked_request("POST", "/"))
-    reply.write([event], dict)
-    with pytest.raises(UpstreamProtocolError, match="more than"):
-        reply.write([event], dict)
 
 
 async def test_a_stream_from_events() -> None:
@@ -175,13 +124,6 @@ async def test_verbatim_events_pass_byte_for_byte_and_usage_is_told_under_their_
     _, body, _ = await answer(lambda request: stream(request, include_usage=True), tell(events))
     assert body.startswith(b"".join(raw))
     assert json.loads(body.split(b"data: ")[1])["id"] == "up"
-
-
-async def test_json_asked_for_but_a_stream_came_and_the_other_way_round() -> None:
-    _, body, _ = await answer(whole, tell([Verbatim(b"", tuple(WHOLE[:4])), Verbatim(b"", (Finish("stop"),))]))
-    assert json.loads(body)["choices"][0]["message"]["content"] == "Hello"
-    _, body, _ = await answer(stream, tell([Answer({}, (Started(id="j"), TextDelta("all"), Finish("stop")))]))
-    assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks(body)] == ["all", None]
 
 
 async def test_an_error_before_the_first_byte_is_a_status() -> None:

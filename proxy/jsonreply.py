@@ -1,0 +1,148 @@
+"""ChatEvents → one JSON object, whatever way the answer came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from proxy.chat import (
+    Answer,
+    ChatEvent,
+    ChatRequest,
+    Extra,
+    Finish,
+    Part,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+    Verbatim,
+)
+from proxy.errors import UpstreamProtocolError
+from proxy.jsontext import dumps
+from proxy.streaming import Headers, Reply
+
+MOST_COLLECTED_BYTES = 64 * 1024 * 1024
+"""Of a stream that becomes one object: more than any answer has."""
+
+
+class JsonReply(Reply):
+    """The whole answer as one object, whatever way it came."""
+
+    def __init__(self, request: web.Request, chat: ChatRequest | None, fallback_id: str, created: int) -> None:
+        super().__init__(request)
+        self._model = chat.model if chat else ""
+        self._fallback = (fallback_id, created)
+        self._started: Started | None = None
+        self._answer: Mapping[str, Any] | None = None
+        self._choices: dict[int, _Choice] = {}
+        self._left_bytes = MOST_COLLECTED_BYTES
+
+    def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
+        """Raises: UpstreamProtocolError: it grows beyond all bounds."""
+        for event in events:
+            match event:
+                case Answer(body=body):
+                    self._answer = body
+                case Verbatim(raw=raw, parts=parts):
+                    self._left_bytes -= len(raw)
+                    for part in parts:
+                        self._collect(part)
+                case TextDelta(text=text) | ReasoningDelta(text=text) | ToolCallDelta(arguments=text):
+                    self._left_bytes -= len(text)
+                    self._collect(event)
+                case Usage():
+                    pass
+                case _:
+                    self._collect(event)
+        if self._left_bytes < 0:
+            raise UpstreamProtocolError(f"The provider answered with more than {MOST_COLLECTED_BYTES >> 20} MiB.")
+
+    async def end(self, usage: Mapping[str, Any] | None, headers: Mapping[str, str]) -> None:
+        body = dict(self._answer) if self._answer is not None else self._assembled()
+        body.pop("usage", None)
+        if usage is not None:
+            body["usage"] = usage
+        await self._whole(200, dumps(body), headers)
+
+    def _collect(self, part: Part) -> None:
+        if isinstance(part, Started):
+            known = self._started or part
+            self._started = Started(id=part.id or known.id, created=part.created or known.created, fields=part.fields)
+            return
+        choice = self._choices.get(part.index)
+        if choice is None:
+            choice = self._choices[part.index] = _Choice()
+        choice.add(part)
+
+    def _assembled(self) -> dict[str, Any]:
+        started, (fallback_id, created) = self._started or Started(), self._fallback
+        return {
+            "id": started.id or fallback_id,
+            "object": "chat.completion",
+            "created": started.created or created,
+            "model": self._model,
+            **started.fields,
+            "choices": [choice.body(index) for index, choice in sorted(self._choices.items())],
+        }
+
+
+class _Choice:
+    """One choice of an answer, put together from its parts."""
+
+    __slots__ = ("calls", "choice", "finish", "message", "reasoning", "text")
+
+    def __init__(self) -> None:
+        self.text: list[str] = []
+        self.reasoning: list[str] = []
+        self.calls: dict[int, dict[str, Any]] = {}
+        self.message: dict[str, Any] = {}
+        self.choice: dict[str, Any] = {}
+        self.finish: str | None = None
+
+    def add(self, part: Part) -> None:
+        match part:
+            case TextDelta(text=text):
+                self.text.append(text)
+            case ReasoningDelta(text=text):
+                self.reasoning.append(text)
+            case ToolCallDelta():
+                call = self.calls.setdefault(
+                    part.position, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
+                )
+                call["id"] = part.id or call["id"]
+                call["function"]["name"] += part.name or ""
+                call["function"]["arguments"] += part.arguments
+            case Extra(delta=delta, choice=choice):
+                merge(self.message, delta)
+                merge(self.choice, choice)
+            case Finish(reason=reason):
+                self.finish = reason
+
+    def body(self, index: int) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant"}
+        message["content"] = "".join(self.text) if self.text or not self.calls else None
+        if self.reasoning:
+            message["reasoning_content"] = "".join(self.reasoning)
+        if self.calls:
+            message["tool_calls"] = [call for _, call in sorted(self.calls.items())]
+        message.update(self.message)
+        return {"index": index, "message": message, "logprobs": None, **self.choice, "finish_reason": self.finish}
+
+
+def merge(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
+    """Add a piece of a stream to what has come before: texts and lists grow, objects merge, the rest is replaced."""
+    for name, value in piece.items():
+        before = whole.get(name)
+        if isinstance(before, str) and isinstance(value, str):
+            whole[name] = before + value
+        elif isinstance(before, list) and isinstance(value, list):
+            whole[name] = [*before, *value]
+        elif isinstance(before, dict) and isinstance(value, Mapping):
+            whole[name] = dict(before)
+            merge(whole[name], value)
+        else:
+            whole[name] = value
