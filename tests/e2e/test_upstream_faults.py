@@ -244,3 +244,15 @@ async def test_what_is_no_fault(serve: Serve, scripted: Scripted, steps: Sequenc
     assert upstream.connections == 2
     assert await served.metric("paifang_cost_usd_total", route="m/relay") > 0
     await unharmed(served)
+
+
+async def test_a_flood_of_small_events_holds_nobody_up(serve: Serve, scripted: Scripted) -> None:
+    upstream = await scripted([READ, SSE_HEAD, *[chunk(DELTA * 1000)] * 50, chunk(STOP + DONE), chunk(b"")])  # U40
+    served = await behind(serve, upstream, timeouts={"total_s": 60})
+    async with served.open({"model": "m", "messages": files.HI, "stream": True}) as response:
+        heard = await response.content.readany()
+        assert (await served.chat("simulated", stream=True)).status == 200
+        assert len(served.gateway.pipeline.running) == 1, "the other was answered in the midst of it"
+        heard += await response.content.read()
+    assert (heard.count(DELTA), heard.endswith(STOP + DONE)) == (50_000, True)
+    await unharmed(served)
