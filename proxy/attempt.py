@@ -201,17 +201,21 @@ class Attempts:
                     story.works, story.upstream_status = request.method != "GET", None
                     response = await story.waiting(self._transport.send(provider, target, request, deadline_s))
                     story.upstream_status, response.on_quiet = response.status, story.reply.ping
+                    begun = False
                     try:
                         exchange.feed_head(response.status, response.headers)
                         while not exchange.complete:
                             try:
                                 data = await story.waiting(response.read())
-                            except UpstreamError:
-                                if not story.tally.finished:
-                                    raise
-                                break  # every word was said: what is lost is the end, and perhaps the usage
+                            except UpstreamError as error:
+                                if story.tally.finished:
+                                    break  # every word was said: what is lost is the end, and perhaps the usage
+                                if begun and not request.stream:
+                                    error.progress = Progress.AMBIGUOUS  # part of a whole answer: it was made, and is billed
+                                raise
                             if not data:
                                 break
+                            begun = True
                             if events := exchange.feed_data(data):
                                 await self._pass_on(story, events)
                         if not exchange.complete:

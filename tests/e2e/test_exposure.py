@@ -23,7 +23,6 @@ from tests.fakes.scripted import Step
 Scripted = Callable[..., Awaitable[ScriptedUpstream]]
 PRICE = {"input": 0, "output": 1000}
 SSE = http_head(content_type="text/event-stream", transfer_encoding="chunked")
-USAGE = b'data: {"id":"1","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}\n\n'
 MOST = 6_000_000
 
 Script = list[Step]
@@ -159,6 +158,14 @@ async def test_a_key_that_ends_before_what_may_have_been_served_is_sent_again(se
     assert len(await served.gateway.store.requests.page(0, 2**62, {}, limit=9)) == 1
 
 
+async def test_half_a_json_answer_is_not_asked_for_elsewhere(serve: Serve, scripted: Scripted) -> None:
+    upstream = await scripted([READ, http_head(content_length="999") + b'{"id":"1","choices":[{"index":0,', FIN])
+    served = await relaying(serve, upstream, files.route("sim", "simulator", priority=2, enabled=True))
+    answered = await served.chat(max_tokens=6)
+    assert (answered.status, answered.headers["x-paifang-attempts"]) == (502, "1")
+    assert await exposed(served) == [("relay", "doubao-seed", MOST)]
+
+
 @pytest.mark.parametrize(("script", "ambiguous"), [([READ, RST], True), ([READ, SSE, chunk(b": served\n\n"), RST], False)])
 async def test_what_may_be_billed_twice_has_room_twice(
     serve: Serve, scripted: Scripted, script: Script, ambiguous: bool
@@ -182,7 +189,8 @@ async def test_what_may_be_billed_twice_has_room_twice(
 
 async def test_a_failed_route_that_reported_usage_is_the_operators_cost(serve: Serve, scripted: Scripted) -> None:
     """Two tokens on the route that broke, at 0.001 USD of price and 0.0005 of cost; the caller pays for the other route."""
-    upstream = await scripted([READ, SSE, chunk(USAGE), FIN])
+    broken = b'{"error":{"message":"no"},"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}'
+    upstream = await scripted([READ, http_head(content_length=str(len(broken))) + broken])
     free = {"currency": "USD", "input": 0, "output": 0}
     served = await relaying(serve, upstream, files.route("sim", "simulator", priority=2, cost=free, enabled=True))
     answered = await served.chat(max_tokens=6)
