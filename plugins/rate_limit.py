@@ -133,16 +133,16 @@ def _refusal(limit: RateLimit, requests: int, tokens: int, standing: Standing) -
         case "tokens_per_minute":
             told = _minute(limit.tokens_per_minute, "tokens", standing.tokens, tokens)
         case _:
-            told = f"{limit.concurrent} requests at once; {standing.running} are running"
+            told = f"requests at once is {limit.concurrent}: {standing.running} running now"
     return RateLimited(
-        f"This key's rate limit is {told}. Try again in {_duration(standing.wait_ns)}.",
+        f"This key's limit on {told}. Try again in {_duration(standing.wait_ns)}.",
         param=standing.param,
         retry_after_s=standing.wait_ns / SECOND_NS,
     )
 
 
 def _minute(most: int | None, what: str, taken: int, asked: int) -> str:
-    return f"{most} {what} in a minute; {taken} of them are taken, and this request needs {asked}"
+    return f"{what} in a minute is {most}: {taken} taken already, {asked} needed now"
 
 
 def _tell(ctx: RequestContext, limit: RateLimit, standing: Standing) -> None:

@@ -11,10 +11,12 @@ from proxy.chain import Chain, Report
 from proxy.config import Config
 from proxy.configfile import Source, read_source
 from proxy.configfile import load as load_config
+from proxy.errors import ConfigError, Problem
 from proxy.faults import log_fault
 from proxy.health import Health
 from proxy.registry import Registry
 from proxy.snapshot import Snapshot, compile_snapshot
+from proxy.yamltext import read
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,20 @@ def compile_loaded(loaded: Loaded, report: Report = log_fault, health: Health | 
     before; None: nothing."""
     chain = Chain(loaded.registry.manager, loaded.sections, report)
     return compile_snapshot(loaded.config, loaded.registry.adapters, chain, health)
+
+
+def refuse_restart(before: Loaded, after: Loaded) -> None:
+    """Listeners and the store are opened once. Raises: ConfigError."""
+    document = read(after.source.text, after.file.name)
+    changed = [
+        Problem(f"{name}.{key}", "changing this needs a restart; nothing else of the file is taken before", *place)
+        for name in ("server", "store", "metrics", "admin")
+        for key in type(getattr(after.config, name)).model_fields
+        if getattr(getattr(before.config, name), key) != getattr(getattr(after.config, name), key)
+        for place in [document.key_place((name, key))]
+    ]
+    if changed:
+        raise ConfigError(after.file.name, changed)
 
 
 def _section(registry: Registry, name: str, given: Any) -> Any:

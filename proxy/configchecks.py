@@ -264,7 +264,8 @@ class _Checks:
             self._enforced("budget", key["budget"])
             self._enforced("rate_limit", key["rate_limit"])
         if root["redis"]["url"].text:
-            self._complain(root["redis"]["url"], "replicas don't share rate limits in this version: leave url out")
+            remedy = "remove url, or write null; the processes of server.workers share them without it"
+            self._complain(root["redis"]["url"], f"this version shares no rate limits over Redis: {remedy}")
         if self._plugins is not None and "budget" in self._plugins:
             entry = _Node(("plugins", self._plugins.index("budget")), "budget")
             self._enforced("metering", entry)

@@ -86,8 +86,10 @@ class StoreConfig(Section):
     @field_validator("url")
     @classmethod
     def _known_store(cls, value: str) -> str:
+        if re.match(r"postgres(ql)?(\+[a-z0-9]+)?:", value):
+            raise wrong("found PostgreSQL, and this version keeps its books in SQLite alone: write sqlite:///paifang.db")
         if not re.match(r"sqlite:///.", value):
-            raise wrong("found no store that this version knows, expected sqlite:///file")
+            raise wrong("found no store that this version knows, expected one such as sqlite:///paifang.db")
         return value
 
 

@@ -14,13 +14,13 @@ import structlog
 
 from proxy.admin import AdminEndpoints
 from proxy.app import App, Reloads
-from proxy.boot import Loaded, compile_loaded, load, store_url
+from proxy.boot import Loaded, compile_loaded, load, refuse_restart, store_url
 from proxy.clock import Clock, SystemClock
 from proxy.configfile import Source
 from proxy.configsections import StoreConfig
 from proxy.control import private_socket
 from proxy.endpoints.http import PublicEndpoints
-from proxy.errors import ConfigError, Problem
+from proxy.errors import ConfigError
 from proxy.faults import Faults
 from proxy.fleet import Alone, Fleet
 from proxy.health import Health
@@ -237,7 +237,7 @@ class Gateway:
             before = self._loaded
             try:
                 loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry, source)
-                _refuse_restart(before, loaded)
+                refuse_restart(before, loaded)
                 snapshot = compile_loaded(loaded, self.app.faults.report, self._health)
                 handlers = handlers_of(loaded)
                 await self._lifecycle.start(loaded)
@@ -285,14 +285,3 @@ class Gateway:
         await runner.setup()
         among.append(runner)
         return runner
-
-
-def _refuse_restart(before: Loaded, after: Loaded) -> None:
-    """Listeners and the store are opened once. Raises: ConfigError."""
-    changed = [
-        Problem(name, "changing this needs a restart; nothing else of the file is taken before")
-        for name in ("server", "store", "metrics", "admin")
-        if getattr(before.config, name) != getattr(after.config, name)
-    ]
-    if changed:
-        raise ConfigError(after.file.name, changed)

@@ -85,6 +85,21 @@ def test_no_sixty_seconds_hold_more_than_a_minute_s_requests(limits: RateLimits,
     assert refused(limits, asking(requests_per_minute=3)) == ("requests_per_minute", 1)
 
 
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ({"requests_per_minute": 1}, "requests in a minute is 1: 1 taken already, 1 needed now. Try again in 1m0s."),
+        ({"tokens_per_minute": 30}, "tokens in a minute is 30: 20 taken already, 20 needed now. Try again in 1m0s."),
+        ({"concurrent": 1}, "requests at once is 1: 1 running now. Try again in 1s."),
+    ],
+)
+def test_a_refusal_says_what_is_taken(limits: RateLimits, limit: dict[str, int], told: str) -> None:
+    admit(limits, asking(**limit))
+    with pytest.raises(RateLimited) as caught:
+        limits.reserve(asking(**limit))
+    assert caught.value.message == f"This key's limit on {told}"
+
+
 def test_a_refused_request_counts_for_nothing(limits: RateLimits, clock: Clock) -> None:
     both = {"requests_per_minute": 2, "tokens_per_minute": 30, "concurrent": 2}
     admit(limits, asking(**both))

@@ -96,7 +96,11 @@ def test_empty_sections_are_as_if_left_out(tmp_path: Path) -> None:
         ("sever: {}", '3:1: sever: unknown key "sever": did you mean "server"?'),
         (
             "store: {url: mysql://u:hunter2@h/d}",
-            "3:14: store.url: found no store that this version knows, expected sqlite:///file",
+            "3:14: store.url: found no store that this version knows, expected one such as sqlite:///paifang.db",
+        ),
+        (
+            "store: {url: postgresql://u:hunter2@h/d}",
+            "3:14: store.url: found PostgreSQL, and this version keeps its books in SQLite alone: write sqlite:///paifang.db",
         ),
         (
             "store: {durability: powr}",

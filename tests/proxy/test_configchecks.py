@@ -188,7 +188,8 @@ def test_a_limit_of_a_plugin_that_is_not_installed(tmp_path: Path) -> None:
 
 def test_limits_that_nothing_built_in_enforces(tmp_path: Path) -> None:
     assert complaints(models("redis: {url: 'redis://cache:6379/0'}\n"), tmp_path) == [
-        "redis.url: replicas don't share rate limits in this version: leave url out"
+        "redis.url: this version shares no rate limits over Redis: remove url, or write null; the processes of server.workers "
+        "share them without it"
     ]
 
 

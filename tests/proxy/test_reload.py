@@ -112,6 +112,16 @@ async def test_a_broken_file_is_refused_once_and_a_mended_one_taken(tmp_path: Pa
         await comes(lambda: "b" in gateway.snapshot.aliases)
 
 
+async def test_what_needs_a_restart_is_told_with_its_place(tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        async with followed(write(tmp_path, f"server: {{host: 127.0.0.1, port: 1}}\n{SIMULATED}")) as gateway:
+            write(tmp_path, f"server: {{host: 127.0.0.1,\n  port: 2}}\n{SIMULATED}")
+            await comes(lambda: gateway.app.reloads.outcomes["failed"] == 1)
+    assert [line["problems"] for line in lines if "problems" in line] == [
+        "gateway.yaml:2:3: server.port: changing this needs a restart; nothing else of the file is taken before"
+    ]
+
+
 async def test_a_nudge_reloads_what_has_not_changed(tmp_path: Path) -> None:
     nudged = asyncio.Event()
     async with followed(write(tmp_path, SIMULATED), nudged) as gateway:
