@@ -80,7 +80,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         "`requests`, and `next`: what `after` continues with, or null.",
         query=(*SPAN, *FILTERS, "limit", "after"),
     ),
-    ("GET", "wallets"): Operation("List the wallets", "`wallets`: each with its balance, what is held and what is available."),
+    ("GET", "wallets"): Operation(
+        "List the wallets",
+        "`wallets`: each with its balance, what is held and what is available; `funded_usd` is what was credited and adjusted.",
+    ),
     ("POST", "wallets"): Operation("Make a wallet", "The wallet.", WalletForm),
     ("GET", "wallets/{name}"): Operation("Show a wallet", "The wallet, its `keys` and its latest `entries`."),
     ("POST", "wallets/{name}/credits"): Operation(

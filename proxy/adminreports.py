@@ -10,6 +10,7 @@ from aiohttp import web
 
 from proxy.admincalls import Answer, body_of
 from proxy.keyforms import read_form
+from proxy.knownnames import check_known
 from proxy.ledgerquery import (
     ReconcileForm,
     entries_body,
@@ -43,11 +44,13 @@ class ReportEndpoints:
 
     async def usage(self, request: web.Request) -> Mapping[str, Any]:
         query = await asyncio.to_thread(usage_query, request.query, self._now_s())
+        await check_known(self._gateway, query.where)
         span = query.span
         return usage_body(query, await self._gateway.store.reports.usage(query.by, *span.ns, span.timezone, query.where))
 
     async def requests(self, request: web.Request) -> Mapping[str, Any]:
         query = await asyncio.to_thread(requests_query, request.query, self._now_s())
+        await check_known(self._gateway, query.where)
         log = self._gateway.store.requests
         return requests_body(query, await log.page(*query.span.ns, query.where, limit=query.limit, before=query.before))
 
@@ -61,6 +64,7 @@ class ReportEndpoints:
 
     async def exposure(self, request: web.Request) -> Mapping[str, Any]:
         asked = await asyncio.to_thread(exposure_query, request.query, self._now_s())
+        await check_known(self._gateway, {"provider": asked.provider or ""})
         exposures = self._gateway.store.exposures
         return exposure_body(await exposures.open(asked.since_ns, asked.until_ns, asked.timezone, asked.provider))
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from proxy.admincalls import Answer, body_of
-from proxy.configtypes import did_you_mean
 from proxy.errors import BadRequest, NotFound
 from proxy.keyforms import read_form
+from proxy.knownnames import no_such
 from proxy.ledgerquery import entry_body
 from proxy.money import nano_to_usd
 from proxy.storage.entries import Wanted
@@ -92,8 +92,8 @@ class WalletEndpoints:
             return stored
         if name in self._gateway.snapshot.config.wallets:
             return Wallet(name=name, **NOTHING)
-        nearest = did_you_mean(name, await self.names()) or ": make it with `paifang wallet create`."
-        raise NotFound(f"There is no wallet {name[:64]!r}{nearest}", param="wallet")
+        told = no_such("wallet", name, await self.names())
+        raise NotFound(f"{told} To make one: `paifang wallet create`.", param="wallet")
 
     def _body(self, wallet: Wallet) -> dict[str, Any]:
         return wallet_body(wallet, "gateway.yaml" if wallet.name in self._gateway.snapshot.config.wallets else "store")

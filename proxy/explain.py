@@ -21,6 +21,7 @@ from proxy.chat import ChatRequest
 from proxy.context import Forecast, Principal, RequestContext, Room, Target
 from proxy.endpoints.tasks import parse, question
 from proxy.errors import GatewayError, NotFound
+from proxy.knownnames import no_such
 from proxy.money import Price, nano_to_usd
 from proxy.pipeline import Pipeline
 from proxy.plural import counted
@@ -161,10 +162,10 @@ class Explainer:
 
 def find_key(snapshot: Snapshot, app: App, name: str) -> KeyRecord:
     """A key by its name, of gateway.yaml or of the store. Raises: NotFound."""
-    for record in (*snapshot.static_keys.values(), *app.keys.list()):
-        if record.name == name:
-            return record
-    raise NotFound(f"There is no key {name[:64]!r}; `paifang keys list` shows those there are.", param="key")
+    records = {record.name: record for record in (*app.keys.list(), *snapshot.static_keys.values())}
+    if name not in records:
+        raise NotFound(no_such("key", name, records), param="key")
+    return records[name]
 
 
 def price_line(price: Price) -> str:

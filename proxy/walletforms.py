@@ -83,13 +83,13 @@ def checked_move(form: MoveForm, *, signed: bool) -> MoveForm:
 
 
 def wallet_body(wallet: Wallet, source: str) -> dict[str, Any]:
-    """A wallet as JSON. source: "store" or "gateway.yaml"."""
+    """A wallet as JSON; `funded_usd` is what credits and adjustments come to. source: "store" or "gateway.yaml"."""
     return {
         "name": wallet.name,
         "source": source,
         "balance_usd": nano_to_usd(wallet.balance),
         "held_usd": nano_to_usd(wallet.held),
         "available_usd": nano_to_usd(wallet.balance - wallet.held),
-        "credited_usd": nano_to_usd(wallet.credited),
+        "funded_usd": nano_to_usd(wallet.credited),
         "spent_usd": nano_to_usd(wallet.spent),
     }

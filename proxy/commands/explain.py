@@ -19,6 +19,7 @@ from proxy.commands.shared import (
     print_json,
     print_rows,
 )
+from proxy.errors import NotFound
 
 
 def add_to(app: typer.Typer) -> None:
@@ -42,12 +43,20 @@ def _explain(
     if body is not None:
         question["body"] = _read(body)
     answer = ask(config, "POST", "explain", question)
+    if answer["refusal"] and answer["refusal"]["code"] == "model_not_found":
+        raise _no_such(model, ask(config, "GET", "models")["models"])
     if as_json:
         print_json(answer)
     else:
         _print(answer, with_request=body is not None)
     if refusal := answer["refusal"]:
         raise BadNews(f"refused with {refusal['status']} {refusal['code']} at {refusal['stage']}: {refusal['message']}")
+
+
+def _no_such(model: str, models: list[dict[str, Any]]) -> NotFound:
+    from proxy.knownnames import no_such
+
+    return NotFound(no_such("model", model, [name for entry in models for name in (entry["name"], *entry["aliases"])]))
 
 
 def _read(file: Path) -> Any:

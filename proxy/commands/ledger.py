@@ -7,10 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from proxy.commands.dates import Day, Month, Since, Timezone, Until, span
 from proxy.commands.shared import (
     CONFIG,
     BadNews,
     ConfigOption,
+    CsvOption,
     JsonOption,
     ask,
     ask_pages,
@@ -20,14 +22,11 @@ from proxy.commands.shared import (
     submit,
     this_user,
 )
-from proxy.commands.usage import CsvOption, Day, Month, Timezone
 from proxy.plural import counted
 
 COLUMNS = ("id", "at", "kind", "operation", "debit", "credit", "amount_usd", "actor", "line", "price")
 EXPOSURE_COLUMNS = ("day", "provider", "model", "requests", "amount_usd")
 PAGE = 1_000
-Since = Annotated[str | None, typer.Option(metavar="TIME", help="From this date or time; left out: all.")]
-Until = Annotated[str | None, typer.Option(metavar="TIME", help="Up to this date or time, not included.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -73,13 +72,11 @@ def _export(
     as_csv: CsvOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line an entry; so it does anyway.")] = False,
 ) -> None:
-    """Print the ledger's entries, oldest first: JSON lines, or CSV."""
-    asked = {
-        "since": since, "until": until, "day": day, "month": month, "timezone": timezone, "account": account, "kind": kind
-    }  # fmt: skip
+    """Print the ledger's entries, oldest first: JSON lines, or CSV. All there are, where no time is given."""
     if as_csv and as_json:
         raise typer.BadParameter("give --csv or --json, not both")
-    query = {name: value for name, value in asked.items() if value is not None}
+    named = {name: value for name, value in {"account": account, "kind": kind}.items() if value is not None}
+    query = span(since, until, day, month, timezone) | named
     write = csv_writer(COLUMNS) if as_csv else _print_lines
     ask_pages(config, "ledger/entries", None, PAGE, query, lambda page: write(page["entries"]))
 
@@ -112,8 +109,7 @@ def _reconcile(
     What was sent and never answered, what failed after it had worked, and what a crash cut off may have been billed. Compare
     with the provider's bill; what it billed stays with the provider, the rest goes back to the operator.
     """
-    span = {"since": since, "until": until, "day": day, "month": month, "timezone": timezone, "provider": provider}
-    asked = {name: value for name, value in span.items() if value is not None}
+    asked = span(since, until, day, month, timezone) | ({} if provider is None else {"provider": provider})
     if billed_usd is None:
         answer = ask(config, "GET", "ledger/exposure", **asked)
         return print_json(answer) if as_json else print_rows(EXPOSURE_COLUMNS, answer["exposure"])

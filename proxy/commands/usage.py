@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from proxy.commands.dates import Day, Month, Since, Timezone, Until, span
 from proxy.commands.shared import (
     CONFIG,
     ConfigOption,
+    CsvOption,
     JsonOption,
     ask,
     ask_pages,
@@ -30,12 +32,6 @@ ON_A_SCREEN = (
     "latency_ms", "status", "code", "end",
 )  # fmt: skip
 PAGE = 1_000
-Since = Annotated[str | None, typer.Option("--since", metavar="TIME", help="From this date or time; left out: this month.")]
-Until = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Up to this date or time, itself not included.")]
-Day = Annotated[str | None, typer.Option("--day", metavar="DATE", help="Of this day, such as 2026-11-20.")]
-Month = Annotated[str | None, typer.Option("--month", metavar="MONTH", help="Of this month, such as 2026-11.")]
-Timezone = Annotated[str, typer.Option("--timezone", metavar="ZONE", help="Whose days and months these are.")]
-CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -67,12 +63,13 @@ def _usage(
     as_csv: CsvOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Add up what was used and what it cost; cost_usd is what the providers took."""
+    """Add up what was used and what it cost, this month where no time is given; cost_usd is what the providers took."""
     asked = {
-        "since": since, "until": until, "day": day, "month": month, "timezone": timezone, "key": key, "wallet": wallet,
-        "model": model, "family": family, "route": route, "provider": provider, "user": user, "request": request,
+        "key": key, "wallet": wallet, "model": model, "family": family, "route": route, "provider": provider, "user": user,
+        "request": request,
     }  # fmt: skip
-    query = {name: value for name, value in asked.items() if value is not None}
+    named = {name: value for name, value in asked.items() if value is not None}
+    query = span(since, until, day, month, timezone) | named
     if each:
         return _list(config, limit or None, query, as_csv, as_json)
     answer = ask(config, "GET", "usage", by=by, **query)

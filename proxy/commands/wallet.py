@@ -15,7 +15,7 @@ Operation = Annotated[str | None, typer.Option("--id", metavar="ID", help="The o
 OPTIONS = {"amount_usd": "USD", "reason": "--reason", "actor": "--actor", "id": "--id"}
 """{field of the admin API: its option or argument}."""
 MINUS_IS_NO_OPTION = {"ignore_unknown_options": True}
-COLUMNS = ("name", "source", "balance_usd", "held_usd", "available_usd", "credited_usd", "spent_usd")
+COLUMNS = ("name", "source", "balance_usd", "held_usd", "available_usd", "funded_usd", "spent_usd")
 ENTRY_COLUMNS = ("at", "kind", "operation", "debit", "credit", "amount_usd", "actor", "line")
 
 

@@ -98,6 +98,11 @@ class Reports:
             for group, sums in sorted(found.items())
         ]
 
+    async def names(self, what: str) -> set[str]:
+        """Every key, wallet, model, family, route or provider that was ever reserved for, by name. Raises: LedgerUnavailable."""
+        statement = select(subject.c[what]).distinct()
+        return await self._writer.run(lambda connection: set(connection.scalars(statement)))
+
     async def verify(self) -> list[str]:
         """Compute everything anew. Returns each disagreement in words. Raises: LedgerUnavailable."""
         found: list[str] = []

@@ -17,7 +17,7 @@ from tests.fakes import FakeOpenAI
 
 PRICE = {"input": 0, "output": 1000}
 TOKEN = "admin-token-0123456789"
-SPENT = ("balance_usd", "held_usd", "credited_usd", "spent_usd")
+SPENT = ("balance_usd", "held_usd", "funded_usd", "spent_usd")
 
 
 @pytest.fixture

@@ -78,6 +78,12 @@ def test_a_limit_and_none(three: Paifang, monkeypatch: pytest.MonkeyPatch) -> No
         assert [request["request_id"] for request in answer["requests"]] == expected
 
 
+def test_names_of_requests_of_the_past_are_known(three: Paifang) -> None:
+    for name, value in (("key", "cd"), ("model", "doubao-seed"), ("route", "ark"), ("provider", "ark"), ("user", "nobody")):
+        assert three("usage", f"--{name}", value, "--day", "2020-01-01")[0] == 0
+    assert three("usage", "--key", "ce")[2] == "--key: There is no key 'ce'; those there are: cd, ci.\n"
+
+
 def test_nothing_is_a_header(paifang: Paifang) -> None:
     for arguments in (("--csv",), ("--each", "--csv"), ("--each",)):
         assert paifang("usage", *arguments)[1].count("\n") == 1

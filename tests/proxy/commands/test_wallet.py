@@ -23,7 +23,7 @@ def test_a_wallet_from_its_making_to_its_last_cent(paifang: Paifang) -> None:
     assert (status, done["balance_usd"], done["amount_usd"]) == (0, "0.999999901", "-24.00")
     assert done["id"].startswith("op_")
     shown = json.loads(paifang("wallet", "show", "team-b", "--json")[1])
-    assert [shown[name] for name in ("balance_usd", "held_usd", "available_usd", "credited_usd", "spent_usd")] == [
+    assert [shown[name] for name in ("balance_usd", "held_usd", "available_usd", "funded_usd", "spent_usd")] == [
         "0.999999901", "0.00", "0.999999901", "1.000000001", "0.0000001",
     ]  # fmt: skip
     moves = [(entry["kind"], entry["debit"], entry["credit"], entry["amount_usd"]) for entry in shown["entries"]]
@@ -76,7 +76,7 @@ def test_a_key_may_draw_on_either(paifang: Paifang) -> None:
         (("credit", "team", "1", "--reason", "x", "--id", "req_1"), "--id: An operation's id doesn't begin like a request's"),
         (("credit", "team", "1", "--reason", "x\ny"), "--reason: expected one line of text"),
         (("adjust", "team", "-0", "--reason", "x"), "USD: An adjustment is not 0."),
-        (("show", "nobody"), "There is no wallet 'nobody': make it with `paifang wallet create`."),
+        (("show", "nobody"), "There is no wallet 'nobody'; those there are: team. To make one: `paifang wallet create`."),
     ],
 )
 def test_what_is_refused_is_one_line(paifang: Paifang, arguments: tuple[str, ...], message: str) -> None:
@@ -84,7 +84,7 @@ def test_what_is_refused_is_one_line(paifang: Paifang, arguments: tuple[str, ...
     assert (status, out) == (2, "")
     assert err.startswith(message)
     assert err.count("\n") == 1
-    assert json.loads(paifang("wallet", "show", "--json")[1])["wallets"][0]["credited_usd"] == "0.00"
+    assert json.loads(paifang("wallet", "show", "--json")[1])["wallets"][0]["funded_usd"] == "0.00"
 
 
 @pytest.mark.parametrize("arguments", [("credit", "team", "1"), ("credit", "team", "-1", "--reason", "x"), ("adjust", "team")])
