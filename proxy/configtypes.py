@@ -37,6 +37,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f': did you mean "{nearest[0]}"?' if nearest else ""
 
 
+def meant(message: str) -> str | None:
+    """The name that `did_you_mean` gave a message, for programs that offer it."""
+    found = re.search(r': did you mean "(.+)"\?', message)
+    return found and found[1]
+
+
 def _integer(value: Any) -> Any:
     return int(value) if isinstance(value, FromEnvironment) and _INTEGER.fullmatch(value) else value
 

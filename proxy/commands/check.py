@@ -36,27 +36,36 @@ def _check(
 
     loaded = load(config, os.environ)
     snapshot = compile_loaded(loaded)
-    notices = [*snapshot.notices, *aging(loaded.config, today_of(SystemClock()))]
+    notes = [*snapshot.notices, *aging(loaded.config, today_of(SystemClock()))]
     probes: list[dict[str, Any]] = []
     if live:
         from proxy.probe import probe_all
 
         probes = [asdict(probe) for probe in asyncio.run(probe_all(snapshot))]
+    serving = sum(snapshot.routes.values())
+    failed = [probe["provider"] for probe in probes if probe["result"] == "refused"]
     if as_json:
-        print_json({"notices": notices, "providers": probes})
+        counts = {
+            "providers": len(snapshot.providers),
+            "models": len(snapshot.models),
+            "routes": len(snapshot.routes),
+            "routes_serving": serving,
+            "keys": len(loaded.config.keys),
+            "plugins": len(loaded.registry.names),
+        }
+        print_json({"ok": not failed, "problems": [], "counts": counts, "notes": notes, "providers": probes})
     else:
-        serving = sum(snapshot.routes.values())
         typer.echo(
             f"{config} is valid: {counted(len(snapshot.models), 'model')}, {serving} of {len(snapshot.routes)} routes serve, "
             f"plugins {', '.join(loaded.registry.names) or 'none'}"
         )
-        for notice in notices:
-            typer.echo(f"note: {notice}")
+        for note in notes:
+            typer.echo(f"note: {note}")
         for probe in probes:
             typer.echo(f"provider {probe['provider']}: {probe['result']}: {probe['message']}")
             if probe["upstream"]:
                 typer.echo(f"    it said {' '.join(f'{name} {value}' for name, value in probe['upstream'].items())}")
-    if failed := [probe["provider"] for probe in probes if probe["result"] == "refused"]:
+    if failed:
         raise BadNews(f"not every provider answers: {', '.join(failed)}")
 
 

@@ -28,12 +28,14 @@ def _doctor(
     """
     from proxy.doctor import examine
     from proxy.logs import log_to
+    from proxy.plural import counted
 
     log_to(level=logging.CRITICAL)
     findings = [asdict(finding) for finding in asyncio.run(examine(config, os.environ, call_providers=not offline))]
+    problems = sum(finding["state"] == "problem" for finding in findings)
     if as_json:
-        print_json({"findings": findings})
+        print_json({"ok": not problems, "findings": findings})
     else:
         print_rows(("check", "state", "message", "remedy"), findings)
-    if problems := sum(finding["state"] == "problem" for finding in findings):
-        raise BadNews(f"{problems} {'problem' if problems == 1 else 'problems'} found")
+    if problems:
+        raise BadNews(f"{counted(problems, 'problem')} found")

@@ -47,7 +47,7 @@ def _verify(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     """Compute the whole ledger anew and say what disagrees. Exit status 1 if anything does."""
     problems = ask(config, "GET", "ledger/verify")["problems"]
     if as_json:
-        print_json({"problems": problems})
+        print_json({"ok": not problems, "problems": [{"message": problem} for problem in problems]})
     for problem in () if as_json else problems:
         typer.echo(problem)
     if problems:

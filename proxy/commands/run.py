@@ -1,12 +1,16 @@
-"""Running a command: what it raises → one line on standard error and an exit status.
+"""Running a command: what it raises → a line on standard error and an exit status.
 
 0   done
 1   the answer is bad news
 2   wrong usage or configuration, or the command could not do its work
+
+With --json standard output is JSON whatever happens: 0 and 1 have the answer there, 2 has one line
+{"ok": false, "problems": [{"message", "nearest", and what else is known: "file", "line", "column", "path", "code", "param"}]}.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +21,7 @@ from proxy.commands import NAMES, application
 from proxy.commands.shared import CONFIG, BadNews
 from proxy.errors import ConfigError, GatewayError
 
+WRONG = 2
 DEBUG = "PAIFANG_DEBUG"
 """Set in the environment, it lets a traceback through."""
 
@@ -26,30 +31,60 @@ def run(arguments: Sequence[str]) -> int:
     try:
         application(_plugin_commands(arguments))(args=list(arguments), prog_name="paifang")
     except SystemExit as end:
+        # It follows from what typer has told on standard error.
+        if end.code == WRONG and isinstance(end.__context__, Exception):
+            _tell_program(arguments, end.__context__)
         return end.code if isinstance(end.code, int) else 0
     except BadNews as news:
         return _tell(str(news), 1)
-    except (ConfigError, GatewayError) as error:
-        return _tell(str(error), 2)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        return _unexpected(error)
+        told = _unexpected(error)
+        _tell_program(arguments, told)
+        return _tell(str(told), WRONG)
     return 0
 
 
-def _unexpected(error: Exception) -> int:
+def _unexpected(error: Exception) -> Exception:
+    """What to tell of it: the error itself, if it says what it is about."""
     from proxy.control import AdminRefusal, ControlError
     from proxy.listening import InheritedError
     from proxy.serve import ServeError
     from proxy.storage.sqlite import StoreError
 
-    if isinstance(error, (AdminRefusal, ControlError, InheritedError, ServeError, StoreError)):
-        return _tell(str(error), 2)
+    if isinstance(error, (ConfigError, GatewayError, AdminRefusal, ControlError, InheritedError, ServeError, StoreError)):
+        return error
     if os.environ.get(DEBUG):
         raise error
     told = " ".join(f"{type(error).__name__}: {error}".split())
-    return _tell(f"paifang failed unexpectedly ({told}); {DEBUG}=1 shows where, please report it", 2)
+    return RuntimeError(f"paifang failed unexpectedly ({told}); {DEBUG}=1 shows where, please report it")
+
+
+def _tell_program(arguments: Sequence[str], error: Exception) -> None:
+    """Tell a program that reads JSON; a line, so that it may also follow lines of JSON."""
+    if "--json" in arguments:
+        print(json.dumps({"ok": False, "problems": _problems(error)}, ensure_ascii=False))  # noqa: T201
+
+
+def _problems(error: Exception) -> list[dict[str, Any]]:
+    from proxy.configtypes import meant
+
+    if isinstance(error, ConfigError):
+        return [
+            {
+                "file": error.file,
+                "line": problem.line or None,
+                "column": problem.column or None,
+                "path": problem.path,
+                "message": problem.message,
+                "nearest": meant(problem.message),
+            }
+            for problem in error.problems
+        ]
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    known = {name: value for name in ("code", "param") if isinstance(value := getattr(error, name, None), str)}
+    return [{"message": message, "nearest": meant(message), **known}]
 
 
 def _tell(text: str, status: int) -> int:

@@ -99,7 +99,7 @@ class Reports:
         ]
 
     async def names(self, what: str) -> set[str]:
-        """Every key, wallet, model, family, route or provider that was ever reserved for, by name. Raises: LedgerUnavailable."""
+        """Every key, wallet, model, family, route or provider that requests were for, by name. Raises: LedgerUnavailable."""
         statement = select(subject.c[what]).distinct()
         return await self._writer.run(lambda connection: set(connection.scalars(statement)))
 

@@ -66,6 +66,51 @@ def test_check_says_what_serves_and_what_does_not(paifang: Paifang) -> None:
     assert "note: provider relay is off: its api_key is empty\n" in out
 
 
+def test_check_as_json(paifang: Paifang) -> None:
+    status, out, err = paifang("check", "--json")
+    told = json.loads(out)
+    counts = {"providers": 2, "models": 2, "routes": 3, "routes_serving": 2, "keys": 1, "plugins": 8}
+    assert (status, err) == (0, "")
+    assert (told["ok"], told["problems"], told["counts"], told["providers"]) == (True, [], counts, [])
+    assert told["notes"][0] == "provider relay is off: its api_key is empty"
+
+
+@pytest.mark.parametrize("command", ["check", "check --live", "models", "routes", "usage --each", "ledger export", "explain seed"])
+def test_a_broken_file_is_told_to_programs_too(paifang: Paifang, tmp_path: Path, command: str) -> None:
+    write(tmp_path, "sever: {port: 1}\n" + WITH_STATIC_KEY + "wallets: {}\n")
+    status, out, err = paifang(*command.split(), "--json")
+    about = {"file": "gateway.yaml", "line": 1, "column": 1, "path": "sever", "nearest": "server"}
+    [first, second] = json.loads(out)["problems"]
+    assert (status, json.loads(out)["ok"], out.count("\n")) == (2, False, 1)
+    assert first == {**about, "message": 'unknown key "sever": did you mean "server"?'}
+    assert (second["path"], second["nearest"]) == ("wallets", None)
+    assert err.startswith("gateway.yaml:1:1: sever: unknown key")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (
+            ("keys", "show", "cii"),
+            {"message": "There is no key 'cii': did you mean \"ci\"?", "nearest": "ci", "code": "not_found", "param": "key"},
+        ),
+        (
+            ("usage", "--month", "11"),
+            {"message": "--month: '11' is not a month such as 2026-11.", "nearest": None, "code": "invalid_value",
+             "param": "month"},
+        ),
+        (("keys", "create", "a", "--rpm", "0"), {
+            "message": "Invalid value for --rpm: '0' is not a count from 1 up, or none", "nearest": None}),
+        (("keys", "list", "--bogus"), {"message": "No such option: --bogus", "nearest": None}),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_told_to_programs_too(
+    paifang: Paifang, arguments: tuple[str, ...], problem: dict[str, str | None]
+) -> None:
+    status, out, _ = paifang(*arguments, "--json")
+    assert (status, json.loads(out)) == (2, {"ok": False, "problems": [problem]})
+
+
 def test_one_model_is_one(paifang: Paifang, tmp_path: Path) -> None:
     (tmp_path / "gateway.yaml").write_text(
         "providers: {s: {adapter: simulator}}\nmodels: {m: {family: f, free: true, routes: [{provider: s, model: m}]}}\n"
@@ -80,7 +125,7 @@ def test_check_warns_of_what_has_aged(paifang: Paifang, tmp_path: Path) -> None:
     assert status == 0
     assert "note: model old: kimi-k2.5 was retired by its vendor on 2026-08-31 (route sim)" in out
     assert "note: the exchange rate for CNY is of 2020-01-01, " in out
-    assert any("kimi-k2.5" in notice for notice in json.loads(paifang("check", "--json")[1])["notices"])
+    assert any("kimi-k2.5" in notice for notice in json.loads(paifang("check", "--json")[1])["notes"])
 
 
 def test_schema_is_json(paifang: Paifang) -> None:

@@ -146,4 +146,5 @@ def test_the_command(paifang: Paifang, tmp_path: Path) -> None:
     file.write_text("providers: [")
     status, out, err = paifang("doctor", "--json")
     assert (status, err) == (1, "1 problem found\n")
+    assert json.loads(out)["ok"] is False
     assert json.loads(out)["findings"][0]["state"] == "problem"

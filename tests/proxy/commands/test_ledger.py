@@ -32,7 +32,7 @@ def filled(paifang: Paifang) -> Paifang:
 
 def test_what_was_written_agrees(filled: Paifang) -> None:
     assert filled("ledger", "verify") == (0, "the ledger agrees with itself\n", "")
-    assert json.loads(filled("ledger", "verify", "--json")[1]) == {"problems": []}
+    assert json.loads(filled("ledger", "verify", "--json")[1]) == {"ok": True, "problems": []}
 
 
 @pytest.mark.parametrize("table", FLIPS)
