@@ -86,7 +86,7 @@ def access_key_of(section: ProviderConfig) -> AccessKey | None:
     )
 
 
-def missing_key(section: ProviderConfig) -> str:
-    """The key of a provider's section that is empty, where it has no credential."""
+def credential_key(section: ProviderConfig) -> str:
+    """The key of a provider's section that its credential is under, or would be."""
     written = section.model_fields_set
     return "access_key" if "access_key" in written and "api_key" not in written else "api_key"

@@ -22,6 +22,7 @@ from proxy.probe import Probe, probe_all
 from proxy.snapshot import Snapshot
 from proxy.spanquery import iso_ms
 from proxy.storage.sqlite import StoreError
+from proxy.yamltext import Document, read
 
 WRONG_CLOCK_S = 30
 """Signatures of some providers end after some minutes; budgets' days begin by this clock."""
@@ -41,10 +42,11 @@ async def examine(file: Path, environ: Mapping[str, str], *, call_providers: boo
         return broken + await _while_broken(file, environ)
     snapshot = compile_loaded(loaded)
     probes = await probe_all(snapshot) if call_providers else []
+    document = await asyncio.to_thread(read, loaded.source.text, str(file))
     return [
         *await asyncio.to_thread(lambda: list(_config(file, loaded, snapshot))),
         *await _gateway(file, environ, loaded),
-        *(_provider(probe) for probe in probes),
+        *(_provider(probe, file, document) for probe in probes),
         *_clock(probes),
     ]
 
@@ -138,12 +140,13 @@ def _try_to_listen(host: str, port: int) -> None:
         listener.listen(1)
 
 
-def _provider(probe: Probe) -> Finding:
+def _provider(probe: Probe, file: Path, document: Document) -> Finding:
     check = f"provider {probe.provider}"
     if probe.result == "refused":
         said = " ".join(f"{name} {value}" for name, value in probe.upstream.items())
+        remedy = f"{probe.message} ({probe.problem(document).place(str(file))})"
         message = f"it refuses, with {said}" if said else f"it can't be asked: {probe.code}"
-        return Finding(check=check, state="problem", message=message, remedy=probe.message)
+        return Finding(check=check, state="problem", message=message, remedy=remedy)
     return Finding(check=check, state="ok" if probe.result == "ok" else "note", message=probe.message)
 
 

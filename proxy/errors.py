@@ -338,8 +338,12 @@ class Problem:
 
     def render(self, file: str) -> str:
         """`gateway.yaml:LINE:COL: path: message`, as compilers write it."""
+        return f"{self.place(file)}: {self.message}"
+
+    def place(self, file: str) -> str:
+        """`gateway.yaml:LINE:COL: path`."""
         place = f"{file}:{self.line}:{self.column}" if self.line else file
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        return f"{place}: {self.path}" if self.path else place
 
 
 class ConfigError(Exception):

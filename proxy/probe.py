@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -14,10 +15,13 @@ from typing import Any
 from proxy.adapter import Emit, Send, Wait, header, open_exchange
 from proxy.chat import ChatRequest, Task
 from proxy.context import Target
+from proxy.credentials import credential_key
 from proxy.endpoints.tasks import question
-from proxy.errors import GatewayError, UpstreamBusy, UpstreamError
+from proxy.errors import GatewayError, Problem, UpstreamBusy, UpstreamError
 from proxy.snapshot import Provider, Snapshot
+from proxy.targets import route_name_of
 from proxy.upstream import AiohttpTransport, Transport
+from proxy.yamltext import Document, Place, render_path
 
 USER_AGENT = f"paifang/{version('paifang')}"
 LONGEST_S = 30
@@ -27,6 +31,7 @@ ADVICE = {
     "upstream_error": "Check that base_url is the API's address, version path included.",
 }
 """{our code: what to do about it}, where the error's own message, which a client gets, doesn't say."""
+_TO_CLIENTS = re.compile(r"; (?:its|the gateway's) operator (?:must|can) (\w)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +45,15 @@ class Probe:
     code: str = ""
     upstream: Mapping[str, Any] = field(default_factory=dict)
     """The provider's own {"status", "code", "request_id"}, as far as known."""
+    at: Place = ()
+    """What of gateway.yaml the remedy is about."""
     clock_ahead_s: int | None = None
     """How far this machine's clock was ahead of the provider's; None where that said no time."""
+
+
+    def problem(self, document: Document) -> Problem:
+        """The refusal, with its place in gateway.yaml."""
+        return Problem(render_path(self.at), self.message, *document.key_place(self.at))
 
 
 async def probe_all(snapshot: Snapshot) -> list[Probe]:
@@ -65,7 +77,8 @@ async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTrans
     task, target = found
     ahead_s: list[float] = []
     probe = await _asked(provider, target, cheapest(task, target), transport, ahead_s)
-    return replace(probe, clock_ahead_s=round(ahead_s[-1]) if ahead_s else None)
+    at = _remedied(snapshot, target, probe.code) if probe.result == "refused" else ()
+    return replace(probe, at=at, clock_ahead_s=round(ahead_s[-1]) if ahead_s else None)
 
 
 async def _asked(
@@ -78,9 +91,27 @@ async def _asked(
         return Probe(provider=provider.name, result="ok", message=message, code=error.code, upstream=error.upstream)
     except GatewayError as error:
         upstream = error.upstream if isinstance(error, UpstreamError) else {}
-        message = " ".join(filter(None, (error.message, ADVICE.get(error.code))))
+        message = " ".join(filter(None, (to_operator(error.message), ADVICE.get(error.code))))
         return Probe(provider=provider.name, result="refused", message=message, code=error.code, upstream=upstream)
     return Probe(provider=provider.name, result="ok", message=f"{target.upstream_model} answers")
+
+
+def to_operator(message: str) -> str:
+    """A message that sends clients to the operator, for the operator."""
+    return _TO_CLIENTS.sub(lambda found: f". {found[1].upper()}", message)
+
+
+def _remedied(snapshot: Snapshot, target: Target, code: str) -> Place:
+    """Where in gateway.yaml the remedy for one of our codes is."""
+    provider = ("providers", target.provider)
+    match code:
+        case "upstream_auth_failed":
+            return (*provider, credential_key(snapshot.config.providers[target.provider]))
+        case "upstream_model_unavailable":
+            names = [route_name_of(route) for route in snapshot.config.models[target.model].routes]
+            return ("models", target.model, "routes", names.index(target.route), "model")
+        case _:
+            return (*provider, "base_url") if code in ADVICE else provider
 
 
 def cheapest(task: Task, target: Target) -> ChatRequest:

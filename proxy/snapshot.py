@@ -15,7 +15,7 @@ from proxy.chat import Task
 from proxy.circuit import Circuit
 from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
 from proxy.context import Limits, Target
-from proxy.credentials import AccessKey, access_key_of, missing_key
+from proxy.credentials import AccessKey, access_key_of, credential_key
 from proxy.errors import ModelNotFound
 from proxy.health import Health
 from proxy.money import FREE, Price, usd_to_nano
@@ -255,7 +255,7 @@ def _notices(
     config: Config, providers: Mapping[str, Provider], models: Mapping[str, ModelEntry], chain: Chain
 ) -> list[str]:
     notices = [
-        f"provider {name} is off: its {missing_key(config.providers[name])} is empty"
+        f"provider {name} is off: its {credential_key(config.providers[name])} is empty"
         for name, provider in providers.items()
         if not provider.active
     ]

@@ -112,7 +112,7 @@ def _refusal(status: int, values: dict[str, Any]) -> UpstreamError:
     if status == 200 and not code:
         return UpstreamProtocolError("The provider made no API key, and named no reason.", **told)
     if code == "InvalidTimestamp":
-        message = "The provider refused the time of a signature; the gateway's operator must set its machine's clock."
+        message = "The provider refused the time of a signature; the gateway's operator must set the machine's clock."
         return UpstreamRejectedUs(message, **told)
     if code in _BAD_KEY or status == 401:
         message = "The provider refused the gateway's access key; its operator must check access_key, secret_key and region."

@@ -6,11 +6,11 @@ import asyncio
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from proxy.commands.shared import CONFIG, BadNews, ConfigOption, JsonOption, print_json
+from proxy.commands.shared import CONFIG, BadNews, ConfigOption, JsonOption, print_json, problem_body
 
 
 def add_to(app: typer.Typer) -> None:
@@ -33,17 +33,16 @@ def _check(
     from proxy.boot import compile_loaded, load
     from proxy.clock import SystemClock
     from proxy.plural import counted
+    from proxy.probe import probe_all
+    from proxy.yamltext import read
 
     loaded = load(config, os.environ)
     snapshot = compile_loaded(loaded)
     notes = [*snapshot.notices, *aging(loaded.config, today_of(SystemClock()))]
-    probes: list[dict[str, Any]] = []
-    if live:
-        from proxy.probe import probe_all
-
-        probes = [asdict(probe) for probe in asyncio.run(probe_all(snapshot))]
+    probes = asyncio.run(probe_all(snapshot)) if live else []
+    document = read(loaded.source.text, str(config))
+    refused = {probe.provider: probe.problem(document) for probe in probes if probe.result == "refused"}
     serving = sum(snapshot.routes.values())
-    failed = [probe["provider"] for probe in probes if probe["result"] == "refused"]
     if as_json:
         counts = {
             "providers": len(snapshot.providers),
@@ -53,7 +52,9 @@ def _check(
             "keys": len(loaded.config.keys),
             "plugins": len(loaded.registry.names),
         }
-        print_json({"ok": not failed, "problems": [], "counts": counts, "notes": notes, "providers": probes})
+        problems = [problem_body(problem, str(config)) for problem in refused.values()]
+        told = [{name: value for name, value in asdict(probe).items() if name != "at"} for probe in probes]
+        print_json({"ok": not refused, "problems": problems, "counts": counts, "notes": notes, "providers": told})
     else:
         typer.echo(
             f"{config} is valid: {counted(len(snapshot.models), 'model')}, {serving} of {len(snapshot.routes)} routes serve, "
@@ -62,11 +63,13 @@ def _check(
         for note in notes:
             typer.echo(f"note: {note}")
         for probe in probes:
-            typer.echo(f"provider {probe['provider']}: {probe['result']}: {probe['message']}")
-            if probe["upstream"]:
-                typer.echo(f"    it said {' '.join(f'{name} {value}' for name, value in probe['upstream'].items())}")
-    if failed:
-        raise BadNews(f"not every provider answers: {', '.join(failed)}")
+            typer.echo(f"provider {probe.provider}: {probe.result}: {probe.message}")
+            if probe.upstream:
+                typer.echo(f"    it said {' '.join(f'{name} {value}' for name, value in probe.upstream.items())}")
+            if probe.provider in refused:
+                typer.echo(f"    it is about {refused[probe.provider].place(str(config))}")
+    if refused:
+        raise BadNews(f"not every provider answers: {', '.join(refused)}")
 
 
 def _schema(

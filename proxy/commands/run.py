@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.commands import NAMES, application
-from proxy.commands.shared import CONFIG, BadNews
+from proxy.commands.shared import CONFIG, BadNews, problem_body
 from proxy.errors import ConfigError, GatewayError
 
 WRONG = 2
@@ -71,17 +71,7 @@ def _problems(error: Exception) -> list[dict[str, Any]]:
     from proxy.configtypes import meant
 
     if isinstance(error, ConfigError):
-        return [
-            {
-                "file": error.file,
-                "line": problem.line or None,
-                "column": problem.column or None,
-                "path": problem.path,
-                "message": problem.message,
-                "nearest": meant(problem.message),
-            }
-            for problem in error.problems
-        ]
+        return [problem_body(problem, error.file) for problem in error.problems]
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     known = {name: value for name in ("code", "param") if isinstance(value := getattr(error, name, None), str)}
     return [{"message": message, "nearest": meant(message), **known}]

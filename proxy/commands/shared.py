@@ -17,6 +17,7 @@ import typer
 
 if TYPE_CHECKING:
     from proxy.control import AdminRefusal
+    from proxy.errors import Problem
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.", metavar="FILE")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -119,6 +120,20 @@ def quoted(name: str) -> str:
 
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def problem_body(problem: Problem, file: str) -> dict[str, Any]:
+    """A problem of gateway.yaml as JSON."""
+    from proxy.configtypes import meant
+
+    return {
+        "file": file,
+        "line": problem.line or None,
+        "column": problem.column or None,
+        "path": problem.path,
+        "message": problem.message,
+        "nearest": meant(problem.message),
+    }
 
 
 def csv_writer(columns: Sequence[str]) -> Callable[[Iterable[Mapping[str, Any]]], None]:

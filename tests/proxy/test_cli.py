@@ -75,7 +75,9 @@ def test_check_as_json(paifang: Paifang) -> None:
     assert told["notes"][0] == "provider relay is off: its api_key is empty"
 
 
-@pytest.mark.parametrize("command", ["check", "check --live", "models", "routes", "usage --each", "ledger export", "explain seed"])
+@pytest.mark.parametrize(
+    "command", ["check", "check --live", "models", "routes", "usage --each", "ledger export", "explain seed"]
+)
 def test_a_broken_file_is_told_to_programs_too(paifang: Paifang, tmp_path: Path, command: str) -> None:
     write(tmp_path, "sever: {port: 1}\n" + WITH_STATIC_KEY + "wallets: {}\n")
     status, out, err = paifang(*command.split(), "--json")

@@ -96,7 +96,7 @@ async def test_file_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limi
 
 
 def with_ark(fake_ark: FakeArk, key: str = "") -> str:
-    ark = f'{{adapter: ark, base_url: "{fake_ark.base_url}", api_key: {key or fake_ark.key}}}'
+    ark = f'{{adapter: ark, api_key: {key or fake_ark.key}, base_url: "{fake_ark.base_url}"}}'
     dated = "price: {input: 1, output: 1, date: 2024-01-01}"
     routes = "routes: [{provider: ark, model: doubao-seed-2-0-lite-260428}]"
     return f"{FREE_PORT}providers: {{ark: {ark}}}\nmodels: {{m: {{family: f, {dated}, {routes}}}}}\n"
@@ -107,7 +107,9 @@ async def test_providers_credentials_and_prices(tmp_path: Path, fake_ark: FakeAr
     assert states(fine, "provider ark", "clock", "age") == ["ok", "ok", "note"]
     refused = await found(write(tmp_path, with_ark(fake_ark, "sk-wrong-0123456789")), calling=True)
     assert states(refused, "provider ark") == ["problem"]
-    assert "401" in refused["provider ark"][0].message and "check the API key" in refused["provider ark"][0].remedy
+    assert "401" in refused["provider ark"][0].message
+    assert "Check the API key" in refused["provider ark"][0].remedy
+    assert refused["provider ark"][0].remedy.endswith("gateway.yaml:2:33: providers.ark.api_key)")
 
 
 async def test_a_clock_that_is_wrong(tmp_path: Path) -> None:
