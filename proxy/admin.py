@@ -22,11 +22,12 @@ from proxy.adminwallets import WalletEndpoints
 from proxy.banner import example, reachable
 from proxy.diagnosis import diagnose
 from proxy.errors import BadRequest, ConfigError, NotFound
-from proxy.explain import Explainer, find_key, price_line
+from proxy.explain import Explainer, find_key
 from proxy.explainform import ExplainForm
 from proxy.faults import switched_off
 from proxy.handover import hand_over
 from proxy.keyforms import KeyChanges, KeyForm, changes_of, check_fits, key_body, read_form, record_of
+from proxy.pricelist import price_line, pricing
 from proxy.secret import Secret
 from proxy.server import Route
 from proxy.spanquery import SECOND_NS, iso
@@ -131,9 +132,9 @@ class AdminEndpoints:
                     "family": entry.family,
                     "aliases": list(entry.aliases),
                     "context_tokens": entry.context_tokens,
-                    "max_output_tokens": entry.max_output_tokens,
-                    "price": price_line(entry.price),
-                    "pricing": entry.price.per_million(),
+                    "max_output_tokens": entry.max_output_tokens if entry.task == "chat" else None,
+                    "price": price_line(entry.price, entry.task),
+                    "pricing": pricing(entry.price, entry.task),
                     "routes": [target.route for target in entry.pool],
                     "fallbacks": list(entry.fallbacks),
                 }

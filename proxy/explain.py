@@ -17,14 +17,15 @@ from proxy import planning, settlement
 from proxy.adapter import Send, open_exchange
 from proxy.app import App
 from proxy.bound import cost_bound
-from proxy.chat import ChatRequest
+from proxy.chat import ChatRequest, Task
 from proxy.context import Forecast, Principal, RequestContext, Room, Target
 from proxy.endpoints.tasks import parse, question
 from proxy.errors import GatewayError, NotFound
 from proxy.knownnames import no_such
-from proxy.money import Price, nano_to_usd
+from proxy.money import nano_to_usd
 from proxy.pipeline import Pipeline
 from proxy.plural import counted
+from proxy.pricelist import price_line
 from proxy.secret import Secret
 from proxy.snapshot import ModelEntry, Snapshot
 from proxy.spanquery import iso
@@ -99,7 +100,7 @@ class Explainer:
             now_ns = self._app.clock.monotonic_ns()
             answer.resting += _unasked(ctx, now_ns)
             targets = await planning.order(ctx, self._pipeline.turn(entry.name), now_ns)
-            answer.routes = [_route(target) for target in targets]
+            answer.routes = [_route(target, entry.task) for target in targets]
             _step(answer, ctx, stage, "route", f"{targets[0].route} first, turn {ctx.turn}")
             stage = "adapter"
             ctx = replace(ctx, target=targets[0])
@@ -168,22 +169,6 @@ def find_key(snapshot: Snapshot, app: App, name: str) -> KeyRecord:
     return records[name]
 
 
-def price_line(price: Price) -> str:
-    """For lists: "USD 0.70 in, 2.80 out per 1M tokens", with every tier, and the exchange rate of another currency."""
-    if price.free:
-        return "free"
-    per_million = price.per_million()
-    tiers = [f"{tier['input']} in, {tier['output']} out{_up_to(tier)}" for tier in per_million.get("tiers", (per_million,))]
-    rate = per_million.get("exchange_rate")
-    at = f", at {rate['usd']} USD/{price.currency} of {rate['date']}" if rate else ""
-    return f"{price.currency} {'; '.join(tiers)} per 1M tokens{at}"
-
-
-def _up_to(tier: Mapping[str, Any]) -> str:
-    ends = [f"{tier[f'up_to_{side}_tokens']:,} {side}" for side in ("input", "output") if tier.get(f"up_to_{side}_tokens")]
-    return f" up to {' and '.join(ends)}" if ends else ""
-
-
 def _step(answer: Explanation, ctx: RequestContext, stage: str, hook: str, result: str) -> None:
     answer.steps.append({"stage": stage, "plugins": list(ctx.snapshot.chain.plugins(hook)), "result": result})
 
@@ -232,14 +217,14 @@ def _scope(principal: Principal | None, record: KeyRecord | None) -> str:
     return f"key {principal.id}: families {families}; models {models}"
 
 
-def _route(target: Target) -> dict[str, Any]:
+def _route(target: Target, task: Task) -> dict[str, Any]:
     return {
         "route": target.route,
         "model": target.model,
         "adapter": target.adapter,
         "provider": target.provider,
         "upstream_model": target.upstream_model,
-        "price": price_line(target.price),
+        "price": price_line(target.price, task),
         "output_cap": target.output_cap,
     }
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from proxy.admin import AdminEndpoints
+from proxy.adminoff import absent
 from proxy.app import App, Reloads
 from proxy.boot import Loaded, compile_loaded, load, refuse_restart, store_url
 from proxy.clock import Clock, SystemClock
@@ -180,8 +181,8 @@ class Gateway:
         routes = [route for route in self._routes() if route.listener == "main" or config.metrics.listen is None]
         if admin is not None:
             routes += admin
-        elif config.admin.token:
-            routes += AdminEndpoints(self).routes(config.admin.token)
+        else:
+            routes += AdminEndpoints(self).routes(config.admin.token) if config.admin.token else absent()
         runner = await self._runner(routes, self.runners, self.load)
         self.load.watch()
         for listener in main:

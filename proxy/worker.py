@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from proxy.adminforward import forwarded
+from proxy.adminoff import absent
 from proxy.clock import Clock, SystemClock
 from proxy.configfile import Source
 from proxy.configsections import StoreConfig
@@ -81,7 +82,7 @@ class Worker:
         try:
             gateway.address = welcome["address"]
             token = gateway.snapshot.config.admin.token
-            await gateway.serve_on(taken.main, forwarded(Path(welcome["control"]), token) if token else ())
+            await gateway.serve_on(taken.main, forwarded(Path(welcome["control"]), token) if token else absent())
             prepare_memory()
             link.tell("serving")
             await self._stop.wait()

@@ -6,6 +6,7 @@ from typing import Any
 
 from proxy.context import Principal
 from proxy.errors import ModelNotFound
+from proxy.pricelist import pricing
 from proxy.snapshot import ModelEntry, Snapshot
 
 
@@ -28,6 +29,7 @@ def one(snapshot: Snapshot, principal: Principal, name: str) -> dict[str, Any]:
 
 
 def _entry(name: str, entry: ModelEntry) -> dict[str, Any]:
+    caps = {"max_output_tokens": entry.max_output_tokens} if entry.task == "chat" else {}
     return {
         "id": name,
         "object": "model",
@@ -35,6 +37,6 @@ def _entry(name: str, entry: ModelEntry) -> dict[str, Any]:
         "owned_by": entry.family,
         "family": entry.family,
         "context_tokens": entry.context_tokens,
-        "max_output_tokens": entry.max_output_tokens,
-        "pricing": entry.price.per_million(),
+        **caps,
+        "pricing": pricing(entry.price, entry.task),
     }

@@ -71,6 +71,15 @@ async def test_the_sdks_own_way_to_ask(client: openai.AsyncOpenAI) -> None:
     assert answer.data[0].embedding == [3.0, 0.5, -0.25, 0.0]
 
 
+async def test_lists_leave_out_what_embeddings_do_not_have(served: Served) -> None:
+    bearer = {"authorization": f"Bearer {files.KEY}"}
+    listed = {model["id"]: model for model in (await served.ask("GET", "/v1/models", headers=bearer)).json["data"]}
+    assert listed["texts"]["pricing"] == {"currency": "USD", "input": "1.00"}
+    assert "max_output_tokens" not in listed["texts"]
+    assert {"input", "output"} < listed["doubao-seed"]["pricing"].keys()
+    assert listed["doubao-seed"]["max_output_tokens"] > 0
+
+
 async def test_texts_and_pictures_become_one_vector(served: Served) -> None:
     answer = await post(served, "/v1/embeddings", {"model": "parts", "input": [{"type": "text", "text": "a b"}, PICTURE]})
     assert [item["embedding"][0] for item in answer.json["data"]] == [3]

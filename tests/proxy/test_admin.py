@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from proxy.control import AdminRefusal
 from proxy.money import nano_to_usd, usd_to_nano
@@ -229,10 +230,15 @@ async def test_over_tcp_every_route_wants_the_token(tmp_path: Path) -> None:
                 assert response.headers["cache-control"] == "no-store"
 
 
-async def test_without_a_token_there_is_no_admin_api_over_tcp(tmp_path: Path) -> None:
+async def test_without_a_token_there_is_no_admin_api_over_tcp_and_the_log_says_so_once(tmp_path: Path) -> None:
     async with opened(tmp_path, SIMULATED) as (gateway, _):
         port = await gateway.listen("127.0.0.1", 0)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            for method, path in PATHS:
-                async with session.request(method, f"/admin/v1/{path}") as response:
-                    assert response.status == 404
+            with capture_logs() as lines:
+                for method, path in PATHS:
+                    async with session.request(method, f"/admin/v1/{path}") as response:
+                        assert response.status == 404
+                        told = (await response.json())["error"]["message"]
+                        assert told == f"There is nothing at {method} /admin/v1/{path}. Chat is at POST /v1/chat/completions."
+    remedy = "set admin.token in gateway.yaml and restart; the commands on this machine need none"
+    assert [line["remedy"] for line in lines if "remedy" in line] == [remedy]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import re
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ import pytest
 from adapters.simulator import SimulatorOptions
 from proxy.config import Config
 from proxy.control import AdminRefusal
-from proxy.explain import price_line
 from proxy.jsontext import dumps
-from proxy.money import Price, Tier
 from proxy.snapshot import Snapshot, compile_snapshot
 from tests.proxy.gateways import SIMULATED, STATIC_KEY, WITH_STATIC_KEY, opened
 
@@ -280,12 +277,3 @@ async def test_an_unknown_key_is_no_answer(tmp_path: Path) -> None:
     async with opened(tmp_path, SIMULATED) as (_, caller):
         with pytest.raises(AdminRefusal, match="There is no key 'nobody'"):
             await caller.call("POST", "explain", {"model": "seed", "key": "nobody"})
-
-
-def test_a_price_with_tiers_and_an_exchange_rate_is_one_line() -> None:
-    short = Tier(up_to_input_tokens=32_000, up_to_output_tokens=200, input=600_000, output=2_000_000)
-    tiers = (short, Tier(up_to_input_tokens=32_000, input=600_000, output=3_600_000), Tier(input=2_400_000, output=14_400_000))
-    assert price_line(Price(currency="CNY", usd=Fraction("0.1406"), usd_date="2026-11-20", tiers=tiers)) == (
-        "CNY 0.60 in, 2.00 out up to 32,000 input and 200 output; 0.60 in, 3.60 out up to 32,000 input; 2.40 in, 14.40 out "
-        "per 1M tokens, at 0.1406 USD/CNY of 2026-11-20"
-    )
