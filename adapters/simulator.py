@@ -144,7 +144,7 @@ class SimulatedExchange(Exchange):
         self._id = fingerprint(chat)
         # One word over the cap is enough to be cut.
         words = None if options.words is None else min(options.words, target.output_cap + 1)
-        speech = compose(chat, options.reply, words)
+        speech = compose(chat, options.reply, words, target.lacking)
         said = _said(speech)
         self._said = said[: target.output_cap]
         if len(said) > target.output_cap:

@@ -19,7 +19,6 @@ from adapters.simulator_schema import example
 from proxy import BadRequest, ChatRequest
 
 HEADING = "This is a simulated answer from Paifang, no model was asked."
-REMEDY = "Set a provider's API key (for example ARK_API_KEY) to get real ones."
 REASONING = "This reasoning is simulated: the last message is read and repeated."
 
 _TOKEN = re.compile(r"\s*(?:[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]|[^\s\u2e80-\u9fff]{1,12})|\s+")
@@ -44,10 +43,13 @@ class Speech:
     calls: tuple[Call, ...]
 
 
-def compose(chat: ChatRequest, reply: str | None = None, words: int | None = None) -> Speech:
+def compose(
+    chat: ChatRequest, reply: str | None = None, words: int | None = None, lacking: Sequence[str] = ()
+) -> Speech:
     """Answer a request.
 
-    Args: reply: the text to answer with, instead of one made up. words: how many tokens the text has.
+    Args: reply: the text to answer with, instead of one made up. words: how many tokens the text has. lacking: what to set to
+    get a real answer instead.
     Raises: BadRequest: a tool that isn't there, or a schema for which no value is known.
     """
     body = chat.body
@@ -55,7 +57,7 @@ def compose(chat: ChatRequest, reply: str | None = None, words: int | None = Non
     calls = tuple(_calls(body))
     if calls:
         return Speech(reasoning=reasoning, text="", calls=calls)
-    told = reply or _told(body["messages"])
+    told = reply or _told(body["messages"], lacking)
     if words is not None:
         told = "".join(_lengthened(tokens(told), words))
     return Speech(reasoning=reasoning, text=_stopped(_shaped(body, told), body.get("stop")), calls=())
@@ -146,15 +148,15 @@ def _called(body: Mapping[str, Any], functions: Mapping[str, int]) -> Sequence[s
     return called if body.get("parallel_tool_calls", True) else called[:1]
 
 
-def _told(messages: Sequence[Mapping[str, Any]]) -> str:
+def _told(messages: Sequence[Mapping[str, Any]], lacking: Sequence[str]) -> str:
     """A text that says what it is, and repeats a little of the last message."""
     result = messages[-1].get("role") == "tool"
     quoted = " ".join(last_text(messages, "tool" if result else "user").split())
     if len(quoted) > _QUOTED_CHARACTERS:
         quoted = quoted[:_QUOTED_CHARACTERS] + "…"
-    if not quoted:
-        return f"{HEADING} {REMEDY}"
-    return f"{HEADING} {REMEDY} {'The tool answered' if result else 'You said'}: {quoted}"
+    remedy = f"Set {' or '.join(lacking)} to get real ones." if lacking else ""
+    repeated = f"{'The tool answered' if result else 'You said'}: {quoted}" if quoted else ""
+    return " ".join(filter(None, (HEADING, remedy, repeated)))
 
 
 def _shaped(body: Mapping[str, Any], text: str) -> str:

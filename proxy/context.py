@@ -114,6 +114,8 @@ class Target:
     timeouts: Timeouts = Timeouts()
     on_disconnect: Literal["cancel", "drain", "finish"] = "cancel"
     limits: RateLimit = RateLimit()
+    lacking: tuple[str, ...] = ()
+    """Of a simulated route: what to set for other routes of its pool to serve, as `ARK_API_KEY`; any of them will do."""
     retry_ambiguous: bool = False
     """What may have been served here, and lost, may be sent again."""
     health: RouteHealth = field(default_factory=RouteHealth, repr=False)

@@ -86,6 +86,14 @@ def access_key_of(section: ProviderConfig) -> AccessKey | None:
     )
 
 
+def lacking(name: str, section: ProviderConfig) -> str:
+    """What to set for a provider that has no credential: variables of the environment, or keys where none is read."""
+    keys = ["access_key", "secret_key"] if credential_key(section) == "access_key" else ["api_key"]
+    empty = {key: getattr(section, key) for key in keys if not getattr(section, key)}
+    names = (what for key, secret in empty.items() for what in secret.variables or (f"providers.{name}.{key}",))
+    return " and ".join(dict.fromkeys(names))
+
+
 def credential_key(section: ProviderConfig) -> str:
     """The key of a provider's section that its credential is under, or would be."""
     written = section.model_fields_set

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, ValidatorFunctionWrapHandler
 from pydantic_core import CoreSchema, core_schema
+
+from proxy.environment import FromEnvironment
 
 
 class Secret:
     """A credential. `str`, `repr`, logs and JSON show *****; `reveal()` gives the text to whoever must send it."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_text", "variables")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, variables: tuple[str, ...] = ()) -> None:
+        """variables: of the environment that it was read from, by name."""
         self._text = text
+        self.variables = variables
 
     def reveal(self) -> str:
         return self._text
@@ -36,8 +40,11 @@ class Secret:
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(
-            cls,
+        def made(value: Any, read: ValidatorFunctionWrapHandler) -> Secret:
+            return cls(read(value), value.names if isinstance(value, FromEnvironment) else ())
+
+        return core_schema.no_info_wrap_validator_function(
+            made,
             core_schema.str_schema(),
             serialization=core_schema.plain_serializer_function_ser_schema(str),
         )

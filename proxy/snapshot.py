@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
@@ -15,7 +15,7 @@ from proxy.chat import Task
 from proxy.circuit import Circuit
 from proxy.config import Config, ModelConfig, ProviderConfig, RouteConfig
 from proxy.context import Limits, Target
-from proxy.credentials import AccessKey, access_key_of, credential_key
+from proxy.credentials import AccessKey, access_key_of, credential_key, lacking
 from proxy.errors import ModelNotFound
 from proxy.health import Health
 from proxy.money import FREE, Price, usd_to_nano
@@ -187,6 +187,7 @@ def _model(
 ) -> ModelEntry:
     price = FREE if section.price is None else compile_price(section.price, config.exchange_rates)
     real = any(_enabled(route, providers) and not providers[route.provider].adapter.simulated for route in section.routes)
+    lacks = _lacking(section, config, providers)
     pool: list[Target] = []
     resting: dict[str, str] = {}
     for route in section.routes:
@@ -200,7 +201,8 @@ def _model(
             resting[route_name] = "simulated, and another route has a credential"
         else:
             label = label_of(name, route_name, names)
-            pool.append(compile_target(name, section, route, label, price, config, provider, provider_section, health))
+            target = compile_target(name, section, route, label, price, config, provider, provider_section, health)
+            pool.append(replace(target, lacking=lacks) if provider.adapter.simulated else target)
     return ModelEntry(
         name=name,
         task=section.task,
@@ -214,6 +216,14 @@ def _model(
         max_output_tokens=section.max_output_tokens,
         sticky=section.sticky is not None,
     )
+
+
+def _lacking(section: ModelConfig, config: Config, providers: Mapping[str, Provider]) -> tuple[str, ...]:
+    """What to set, for each provider without a credential, so that its routes of this model serve."""
+    resting = dict.fromkeys(
+        route.provider for route in section.routes if route.enabled is not False and not providers[route.provider].active
+    )
+    return tuple(dict.fromkeys(lacking(name, config.providers[name]) for name in resting))
 
 
 def _enabled(route: RouteConfig, providers: Mapping[str, Provider]) -> bool:
@@ -255,9 +265,9 @@ def _notices(
     config: Config, providers: Mapping[str, Provider], models: Mapping[str, ModelEntry], chain: Chain
 ) -> list[str]:
     notices = [
-        f"provider {name} is off: its {credential_key(config.providers[name])} is empty"
-        for name, provider in providers.items()
-        if not provider.active
+        f"provider {name} is off: its {credential_key(section)} is empty (set {lacking(name, section)})"
+        for name, section in config.providers.items()
+        if not providers[name].active
     ]
     notices += [
         f"provider {name}: {advice}"
@@ -267,7 +277,9 @@ def _notices(
     ]
     for name, entry in models.items():
         if entry.pool and all(providers[target.provider].adapter.simulated for target in entry.pool):
-            notices.append(f"model {name} is answered by the simulator: no other route of it has a credential")
+            lacks = " or ".join(entry.pool[0].lacking)
+            why = f"no other route of it has a credential ({lacks})" if lacks else "it has no other route that is enabled"
+            notices.append(f"model {name} is answered by the simulator: {why}")
         elif not entry.pool:
             notices.append(f"model {name} can't be served: none of its routes is enabled and has a credential")
     notices += [f"key {key.name} is off: its value is empty" for key in config.keys if not key.key]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapters.simulator import Simulator, SimulatorOptions
+from adapters.simulator_answer import compose
 from proxy import (
     DONE,
     BadRequest,
@@ -118,9 +119,14 @@ def test_an_answer() -> None:
 
 def test_it_says_that_it_is_simulated_and_repeats_the_question() -> None:
     told = text(events(ask("How are\nyou?")))
-    assert told == (
+    assert told == "This is a simulated answer from Paifang, no model was asked. You said: How are you?"
+
+
+def test_it_says_what_to_set_for_real_answers() -> None:
+    speech = compose(ask("Hi"), lacking=("ARK_API_KEY", "providers.relay.api_key"))
+    assert speech.text == (
         "This is a simulated answer from Paifang, no model was asked. "
-        "Set a provider's API key (for example ARK_API_KEY) to get real ones. You said: How are you?"
+        "Set ARK_API_KEY or providers.relay.api_key to get real ones. You said: Hi"
     )
 
 
@@ -130,7 +136,7 @@ def test_each_word_and_each_chinese_character_is_a_token() -> None:
     assert usage(told).output_tokens == 3
 
 
-@pytest.mark.parametrize(("cap", "finish"), [(1, "length"), (26, "length"), (27, "stop")])
+@pytest.mark.parametrize(("cap", "finish"), [(1, "length"), (14, "length"), (15, "stop")])
 def test_the_cap(cap: int, finish: str) -> None:
     told = events(ask(), cap)
     assert Finish(finish) in told

@@ -114,5 +114,5 @@ async def test_explain_shows_the_request_and_no_secret(served: Served, plane: Fa
 
 async def test_a_pair_that_is_empty_is_a_provider_that_is_off(serve: Serve, plane: FakeVolcengine) -> None:
     served = await serve(**sections(plane, access_key="${NO_SUCH:-}", secret_key="${NO_SUCH:-}"))
-    assert "provider ark is off: its access_key is empty" in served.gateway.snapshot.notices
+    assert "provider ark is off: its access_key is empty (set NO_SUCH)" in served.gateway.snapshot.notices
     assert (await served.chat()).error["code"] == "no_route_available"

@@ -40,10 +40,29 @@ def test_hosts(host: str, loopback: bool, address: str) -> None:
 def test_what_the_operator_should_know(tmp_path: Path) -> None:
     file = write(tmp_path, SIMULATED + "plugins: [routing]\n")
     notices = "\n".join(compile_loaded(load(file, {})).notices)
-    assert "provider relay is off" in notices
-    assert "model seed is answered by the simulator" in notices
+    assert "provider relay is off: its api_key is empty (set RELAY_KEY)" in notices
+    assert "model seed is answered by the simulator: no other route of it has a credential (RELAY_KEY)" in notices
+    assert "model other is answered by the simulator: it has no other route that is enabled" in notices
     assert "no plugin of the chain authenticates" in notices
     assert "no plugin of the chain meters" in notices
+
+
+def test_what_to_set_for_real_answers(tmp_path: Path) -> None:
+    text = """
+providers:
+  sim: {adapter: simulator}
+  ark: {adapter: ark, access_key: "${VOLC_ACCESSKEY:-}", secret_key: "${VOLC_SECRETKEY:-}", region: cn-beijing}
+  relay: {adapter: openai_chat, base_url: "http://127.0.0.1:9/v1", api_key: ""}
+models:
+  m:
+    family: f
+    free: true
+    routes: [{provider: sim, model: m}, {provider: ark, model: m}, {provider: relay, model: m}]
+  only: {family: f, free: true, routes: [{provider: sim, model: m}]}
+"""
+    models = compile_loaded(load(write(tmp_path, text), {})).models
+    assert models["m"].pool[0].lacking == ("VOLC_ACCESSKEY and VOLC_SECRETKEY", "providers.relay.api_key")
+    assert models["only"].pool[0].lacking == ()
 
 
 def test_it_tells_what_has_aged(tmp_path: Path) -> None:

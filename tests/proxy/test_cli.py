@@ -63,7 +63,7 @@ def test_check_says_what_serves_and_what_does_not(paifang: Paifang) -> None:
     status, out, _ = paifang("check")
     assert status == 0
     assert out.startswith("gateway.yaml is valid: 2 models, 2 of 3 routes serve, plugins virtual_keys")
-    assert "note: provider relay is off: its api_key is empty\n" in out
+    assert "note: provider relay is off: its api_key is empty (set RELAY_KEY)\n" in out
 
 
 def test_check_as_json(paifang: Paifang) -> None:
@@ -72,7 +72,7 @@ def test_check_as_json(paifang: Paifang) -> None:
     counts = {"providers": 2, "models": 2, "routes": 3, "routes_serving": 2, "keys": 1, "plugins": 8}
     assert (status, err) == (0, "")
     assert (told["ok"], told["problems"], told["counts"], told["providers"]) == (True, [], counts, [])
-    assert told["notes"][0] == "provider relay is off: its api_key is empty"
+    assert told["notes"][0] == "provider relay is off: its api_key is empty (set RELAY_KEY)"
 
 
 @pytest.mark.parametrize(
