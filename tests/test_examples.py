@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from proxy.aging import aging
 from proxy.boot import load
 from proxy.gateway import Gateway
 from tests.e2e import files, processes
@@ -52,6 +54,15 @@ def test_a_configuration_is_valid_with_and_without_its_variables(path: Path, tmp
     values = {name: f"{name.lower()}-0123456789-0123456789" for name in names if not name.endswith("_URL")}
     for environ in ({}, values):
         load(copied(path.name, tmp_path), environ)
+
+
+def test_they_name_models_that_are_live_or_say_that_they_may_not_be() -> None:
+    shipped = [*CONFIGURATIONS, ROOT / "gateway.yaml"]
+    lines = [line for file in shipped for line in aging(load(file, {}).config, date(2026, 11, 22))]
+    assert [line.split(" (")[0] for line in lines] == [
+        "model zhinao: 360gpt2-pro may not be served by its vendor any more",
+        "model yi: yi-lightning may not be served by its vendor any more",
+    ]
 
 
 async def streamed(response: aiohttp.ClientResponse) -> str:
@@ -118,13 +129,13 @@ async def test_a_team_has_its_scopes_and_budgets(started: Any, tmp_path: Path) -
     keys = {name: f"sk-{name.lower()}-0123456789-0123456789" for name in ("DEV_KEY", "CI_KEY", "ANALYTICS_KEY")}
     ask = await started(copied("team_budgets.yaml", tmp_path), keys)
     allowed = {
-        name: [model for model in ("doubao-seed", "deepseek-chat") if (await ask(model, key))[0] == 200]
+        name: [model for model in ("doubao-seed", "deepseek-flash") if (await ask(model, key))[0] == 200]
         for name, key in keys.items()
     }
     assert allowed == {
-        "DEV_KEY": ["doubao-seed", "deepseek-chat"],
+        "DEV_KEY": ["doubao-seed", "deepseek-flash"],
         "CI_KEY": ["doubao-seed"],
-        "ANALYTICS_KEY": ["deepseek-chat"],
+        "ANALYTICS_KEY": ["deepseek-flash"],
     }
 
 
