@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from proxy.commands.shared import CONFIG, BadNews, ConfigOption, JsonOption, print_json, print_rows
+from proxy.commands.shared import CONFIG, BadNews, ConfigOption, JsonOption, print_json
+from proxy.commands.tables import print_rows
 
 
 def add_to(app: typer.Typer) -> None:

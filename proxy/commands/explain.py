@@ -8,17 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import (
-    CONFIG,
-    ROOM_COLUMNS,
-    BadNews,
-    ConfigOption,
-    JsonOption,
-    ask,
-    cell,
-    print_json,
-    print_rows,
-)
+from proxy.commands.shared import CONFIG, ROOM_COLUMNS, BadNews, ConfigOption, JsonOption, ask, print_json
+from proxy.commands.tables import cell, print_rows
 from proxy.errors import NotFound
 
 

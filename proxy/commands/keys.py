@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ROOM_COLUMNS, ConfigOption, JsonOption, ask, print_json, print_rows, quoted, submit
+from proxy.commands.shared import CONFIG, ROOM_COLUMNS, ConfigOption, JsonOption, ask, print_json, quoted, submit
+from proxy.commands.tables import print_rows
 
 NameArgument = Annotated[str, typer.Argument(help="The key's name.")]
 Families = Annotated[list[str] | None, typer.Option("--family", help="A family it may use; repeat for more.")]

@@ -18,10 +18,10 @@ from proxy.commands.shared import (
     ask_pages,
     csv_writer,
     print_json,
-    print_rows,
     submit,
     this_user,
 )
+from proxy.commands.tables import print_rows
 from proxy.plural import counted
 
 COLUMNS = ("id", "at", "kind", "operation", "debit", "credit", "amount_usd", "actor", "line", "price")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows
+from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json
+from proxy.commands.tables import print_rows
 
 
 def add_to(app: typer.Typer) -> None:

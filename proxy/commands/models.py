@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows
+from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json
+from proxy.commands.tables import print_rows
 
 if TYPE_CHECKING:
     from proxy.catalogue import Catalogue, CatalogueModel

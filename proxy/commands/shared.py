@@ -1,4 +1,4 @@
-"""What commands share: their options, asking the gateway, and printing for people and for pipes."""
+"""What commands share: their options, asking the gateway, and printing for programs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,8 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configur
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CsvOption = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 CONFIG = Path("gateway.yaml")
-NOTHING = "-"
-"""For what is not there, in lists."""
 ROOM_COLUMNS = ("param", "scope", "limit", "left", "unit", "resets_at")
 """What is left of a limit."""
-LONGEST = 1_000
-"""Characters of a table's line."""
 
 
 class BadNews(Exception):
@@ -152,42 +148,3 @@ def csv_writer(columns: Sequence[str]) -> Callable[[Iterable[Mapping[str, Any]]]
 
 def _csv_cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (bool, dict, list)) else value
-
-
-def print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, fold: bool = True) -> None:
-    """A table on a terminal, of the columns that say something; tab-separated lines under a header through a pipe.
-
-    fold: fit it into the terminal's width; False: a row a line, however long.
-    """
-    lines = [[cell(row.get(column)) for column in columns] for row in rows]
-    if not sys.stdout.isatty():
-        for line in (columns, *lines):
-            typer.echo("\t".join(line))
-        return
-    from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    shown = [index for index in range(len(columns)) if not lines or any(line[index] != NOTHING for line in lines)]
-    for index in shown:
-        table.add_column(columns[index].replace("_", " "), overflow="fold", no_wrap=index < 2)
-    for line in lines:
-        table.add_row(*(Text(line[index]) for index in shown))
-    console = Console()
-    if not fold:
-        console.width = max(console.width, Measurement.get(console, console.options.update(max_width=LONGEST), table).maximum)
-    console.print(table)
-
-
-def cell(value: Any) -> str:
-    """A value on one line."""
-    if value is None:
-        return NOTHING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-    # What a client calls itself must not move the cursor.
-    seen = "".join(letter if letter.isprintable() else "�" for letter in " ".join(text.split()))
-    return seen or NOTHING

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, cell
+from proxy.commands.shared import CONFIG, ConfigOption, JsonOption
+from proxy.commands.tables import cell
 
 RETRY_S = 1.0
 SILENCE_S = 60

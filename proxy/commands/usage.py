@@ -7,21 +7,13 @@ from typing import Annotated, Any
 import typer
 
 from proxy.commands.dates import Day, Month, Since, Timezone, Until, span
-from proxy.commands.shared import (
-    CONFIG,
-    ConfigOption,
-    CsvOption,
-    JsonOption,
-    ask,
-    ask_pages,
-    csv_writer,
-    print_json,
-    print_rows,
-)
+from proxy.commands.shared import CONFIG, ConfigOption, CsvOption, JsonOption, ask, ask_pages, csv_writer, print_json
+from proxy.commands.tables import print_rows
 
 COLUMNS = (
     "requests", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "estimated", "debit_usd", "cost_usd"
 )  # fmt: skip
+RARE = ("cached_input_tokens", "reasoning_tokens", "estimated")
 REQUEST_COLUMNS = (
     "received_at", "request_id", "client_request_id", "key", "wallet", "user", "model", "family", "route", "provider",
     "attempts", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "estimated", "debit_usd",
@@ -79,7 +71,7 @@ def _usage(
     elif as_csv:
         csv_writer(columns)(answer["rows"])
     else:
-        print_rows(columns, answer["rows"], fold=False)
+        print_rows(columns, answer["rows"], rare=RARE)
 
 
 def _list(config: Any, limit: int | None, query: dict[str, str], as_csv: bool, as_json: bool) -> None:
@@ -92,4 +84,4 @@ def _list(config: Any, limit: int | None, query: dict[str, str], as_csv: bool, a
     if as_json:
         print_json({name: pages[0][name] for name in ("since", "until", "timezone")} | {"requests": requests})
     else:
-        print_rows(ON_A_SCREEN, requests, fold=False)
+        print_rows(ON_A_SCREEN, requests)

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_rows, quoted, submit, this_user
+from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, quoted, submit, this_user
+from proxy.commands.tables import print_rows
 
 NameArgument = Annotated[str, typer.Argument(help="The wallet's name.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the entry.")]
@@ -92,4 +93,4 @@ def _show(
     print_rows(("what", "value"), [{"what": what, "value": answer[what]} for what in (*COLUMNS, "keys")])
     if answer["entries"]:
         typer.echo()
-        print_rows(ENTRY_COLUMNS, answer["entries"], fold=False)
+        print_rows(ENTRY_COLUMNS, answer["entries"])
