@@ -17,7 +17,7 @@ from proxy.adapter import NoOptions
 from proxy.config import ACCESS_KEYS, BUILT_IN_PLUGINS, Config, PluginEntry, PluginLoadError, ProviderConfig, Sections
 from proxy.configchecks import cross_check
 from proxy.configtypes import did_you_mean
-from proxy.configwords import found, inexact, problems_of
+from proxy.configwords import found, inexact, problems_of, unknown_key
 from proxy.credentials import VOLCENGINE
 from proxy.environment import environment_beside, expand
 from proxy.errors import ConfigError, Problem
@@ -222,6 +222,12 @@ def _provider(at: Place, section: Any, parsed: Parsed, sections: Sections, probl
     ours = _PROVIDER_KEYS - ACCESS_KEYS if adapter is not None and adapter.signer != VOLCENGINE else _PROVIDER_KEYS
     known = {key: value for key, value in section.items() if key in ours}
     if adapter is None:
+        # Which keys an adapter would add is unknown here, but not that one of them is the adapter's own, misspelt.
+        misspelt = [key for key in section if key not in ours and named is None and did_you_mean(key, ["adapter"])]
+        problems += [
+            Problem(render_path((*at, key)), unknown_key(key, ["adapter"]), *parsed.document.key_place((*at, key)))
+            for key in misspelt
+        ]
         return known
     rest = {key: value for key, value in section.items() if key not in ours}
     return {**known, "options": _options(adapter.options, rest, at, parsed, problems, also=ours)}

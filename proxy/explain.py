@@ -165,7 +165,8 @@ def find_key(snapshot: Snapshot, app: App, name: str) -> KeyRecord:
     """A key by its name, of gateway.yaml or of the store. Raises: NotFound."""
     records = {record.name: record for record in (*app.keys.list(), *snapshot.static_keys.values())}
     if name not in records:
-        raise NotFound(no_such("key", name, records), param="key")
+        alive = [known for known, record in records.items() if record.revoked_s is None]
+        raise NotFound(no_such("key", name, alive), param="key")
     return records[name]
 
 

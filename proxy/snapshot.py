@@ -92,7 +92,7 @@ class Snapshot:
         """Raises: ModelNotFound."""
         resolved = self.aliases.get(name)
         if resolved is None:
-            raise ModelNotFound(f"The model {name[:128]!r} does not exist.", param="model")
+            raise ModelNotFound(f"The model {name[:128]!r} does not exist; GET /v1/models lists yours.", param="model")
         return self.models[resolved]
 
     def standings(self, now_ns: int) -> dict[str, tuple[str, str, str | None]]:

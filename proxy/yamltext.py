@@ -263,6 +263,9 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     mark = error.context_mark if at_opening else error.problem_mark or error.context_mark
     if mark is None:
         return Problem("", said, 1, 1)
+    above = text.splitlines()[mark.line - 1] if mark.line else ""
+    if "mapping values are not" in said and (tight := re.match(r"\s*(?:- )?[\w.-]+:(?=[^\s/:])", above)):
+        return Problem("", "a space is missing after this colon", mark.line, tight.end())
     line = mark.line + 1 if error.context_mark is None else error.context_mark.line + 1
     message = said
     if text[max(0, mark.index - 1) : mark.index + 1] == "${":

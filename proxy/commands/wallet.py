@@ -38,7 +38,9 @@ def _create(name: NameArgument, config: ConfigOption = CONFIG, as_json: JsonOpti
     made = ask(config, "POST", "wallets", {"name": name})
     if as_json:
         return print_json(made)
-    typer.echo(f"wallet {name} is there; fill it: paifang wallet credit {name} 25.00 --reason TEXT")
+    from proxy.banner import command_name
+
+    typer.echo(f"wallet {name} is there; fill it: {command_name()} wallet credit {name} 25.00 --reason TEXT")
 
 
 def _credit(

@@ -24,7 +24,7 @@ def one(snapshot: Snapshot, principal: Principal, name: str) -> dict[str, Any]:
     """Raises: ModelNotFound, also for a model that the key may not use."""
     entry = snapshot.model(name)
     if not principal.may_use(entry.name, entry.family):
-        raise ModelNotFound(f"The model {name[:128]!r} does not exist.", param="model")
+        raise ModelNotFound(f"The model {name[:128]!r} does not exist; GET /v1/models lists yours.", param="model")
     return _entry(name, entry)
 
 

@@ -235,6 +235,13 @@ def test_a_wrong_value_is_told_with_its_option(paifang: Paifang, arguments: tupl
     assert f"Invalid value for {option}: " in err
 
 
+def test_a_revoked_key_is_known_and_not_named(paifang: Paifang) -> None:
+    paifang("keys", "create", "gone")
+    paifang("keys", "revoke", "gone")
+    assert paifang("keys", "show", "gone")[0] == 0
+    assert paifang("keys", "show", "none")[2] == "There is no key 'none'; those there are: ci.\n"
+
+
 def test_what_is_revoked_stays_as_it_is(paifang: Paifang) -> None:
     paifang("keys", "create", "a")
     paifang("keys", "revoke", "a")

@@ -150,6 +150,10 @@ def test_every_problem_at_once_by_line(tmp_path: Path) -> None:
         ("port 8080\n", ['1:1: found "port 8080", expected a mapping with providers, models and others']),
         ("providers:\nmodels: {}\n", ["1:11: providers: found nothing, expected a mapping"]),
         ("providers: {a: 5}\nmodels: {}\n", ["1:16: providers.a: found 5, expected a mapping"]),
+        ("providers: {a: {adaptor: ark}}\nmodels: {}\n", [
+            "1:13: providers.a.adapter: required, but missing: The dialect the provider speaks.",
+            '1:17: providers.a.adaptor: unknown key "adaptor": did you mean "adapter"?',
+        ]),
     ],
 )
 def test_a_file_without_the_main_sections(text: str, expected: list[str], tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def test_a_value_that_can_not_be_read_is_marked() -> None:
         ("a:\n\tb: 1\n", "2:1: a tab can't indent YAML: use spaces"),
         ("a: b: c\n", '1:5: unexpected ": " here: put the value in quotes, or mend the indentation'),
         ("a: 1\n  b: 2\n", '2:4: unexpected ": " here: put the value in quotes, or mend the indentation'),
+        ("a:\n  b:2\n  c: 3\n", "2:4: a space is missing after this colon"),
         ("a: 1\nbc\nd: 2\n", '2:1: expected "key: value": a colon, or the space after it, is missing'),
         ("a: [1, 2\nb: 3\n", "2:2: expected a comma or ], which closes what opens in line 1"),
         ("a: {b: 1\nc: 2\n", "2:2: expected a comma or }, which closes what opens in line 1"),

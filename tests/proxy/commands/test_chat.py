@@ -45,7 +45,7 @@ def test_a_conversation_tells_what_was_said_before(paifang: Paifang, monkeypatch
 @pytest.mark.parametrize(
     ("arguments", "status", "told"),
     [
-        (("chat", "sed", "Hello"), 1, "model_not_found: The model 'sed' does not exist.\n"),
+        (("chat", "sed", "Hello"), 1, "model_not_found: The model 'sed' does not exist; GET /v1/models lists yours.\n"),
         (("chat", "other", "Hello", "--key", STATIC_KEY), 1, "model_not_allowed: "),
         (("chat", "seed", "Hello", "--key", "sk-unknown"), 1, "invalid_api_key: "),
         (("chat", "seed", "Hello", "--url", "http://127.0.0.1:9"), 2, "Invalid value for --url: it needs --key"),
