@@ -56,6 +56,8 @@ class ReportEndpoints:
 
     async def entries(self, request: web.Request) -> Mapping[str, Any]:
         query = await asyncio.to_thread(entries_query, request.query, self._now_s())
+        what, _, name = query.wanted.account.partition(":")
+        await check_known(self._gateway, {what: name})
         entries = self._gateway.store.entries
         return entries_body(query, await entries.page(query.wanted, after_id=query.after_id, limit=query.limit))
 

@@ -10,12 +10,16 @@ from pydantic import BaseModel, ConfigDict, StrictStr
 
 from proxy.errors import BadRequest
 from proxy.jsontext import JsonError, loads
+from proxy.knownnames import no_such
 from proxy.money import nano_to_usd
 from proxy.spanquery import SPAN, check_names, iso_ms, read_number, read_span
 from proxy.storage.entries import Entry, Wanted
 from proxy.storage.exposures import OpenExposure, Reconciled
+from proxy.storage.tables import ENTRY_KINDS
 from proxy.walletforms import NanoUsd, Told
 
+UNNAMED, NAMED = ("operator", "external"), ("wallet", "key", "provider")
+"""Accounts: those there are one of, and those that have a colon and a name."""
 PAGE = 1_000
 """The most entries in one answer."""
 
@@ -38,6 +42,12 @@ def entries_query(given: Mapping[str, str], now_s: int) -> EntriesQuery:
     check_names(given, (*SPAN, "account", "kind", "limit", "after"))
     since_ns, until_ns, _ = read_open_span(given, now_s)
     account, kind = given.get("account", ""), given.get("kind", "")
+    if kind and kind not in ENTRY_KINDS:
+        raise BadRequest(no_such("kind of entry", kind, ENTRY_KINDS), param="kind")
+    what, colon, _ = account.partition(":")
+    if account and not (what in NAMED if colon else what in UNNAMED):
+        told = f"An account is {' or '.join(UNNAMED)}, or {', '.join(NAMED)} with a name, such as wallet:team-a"
+        raise BadRequest(f"{told}, not {account[:64]!r}.", param="account")
     wanted = Wanted(since_ns=since_ns, until_ns=until_ns, account=account, kind=kind)
     return EntriesQuery(wanted, read_number(given, "limit", PAGE, 1, PAGE), read_number(given, "after", 0, 0, 10**18 - 1))
 

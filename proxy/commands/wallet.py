@@ -23,7 +23,11 @@ ENTRY_COLUMNS = ("at", "kind", "operation", "debit", "credit", "amount_usd", "ac
 def add_to(app: typer.Typer) -> None:
     wallet = typer.Typer(help="Make, fill, correct and show the wallets that keys draw on.", no_args_is_help=True)
     wallet.command("create", epilog="Example: paifang wallet create team-a")(_create)
-    wallet.command("credit", epilog="Example: paifang wallet credit team-a 25.00 --reason 'invoice 7' --id inv-7")(_credit)
+    wallet.command(
+        "credit",
+        epilog="Example: paifang wallet credit team-a 25.00 --reason 'invoice 7' --id inv-7",
+        context_settings=MINUS_IS_NO_OPTION,
+    )(_credit)
     wallet.command(
         "adjust",
         epilog="Example: paifang wallet adjust team-a -3.50 --reason 'credited twice'",

@@ -147,6 +147,7 @@ hold_leg = _table(
     sqlite_with_rowid=False,
 )
 
+ENTRY_KINDS = ("charge", "recovered", "late", "exposure", "reconciled", "refund", "topup", "adjust")
 entry = _table(
     "entry",
     _int("id", primary_key=True),
@@ -162,7 +163,7 @@ entry = _table(
     _int("leg"),
     UniqueConstraint("request_id", "kind", "leg", name="uq_entry"),
     _range("amount", 1, MAX_NANOUSD),
-    _one_of("kind", "charge", "recovered", "late", "exposure", "reconciled", "refund", "topup", "adjust"),
+    _one_of("kind", *ENTRY_KINDS),
 )
 EXPOSURES = text("kind = 'exposure'")
 Index("ix_entry_exposure", entry.c.at_ns, sqlite_where=EXPOSURES, postgresql_where=EXPOSURES)

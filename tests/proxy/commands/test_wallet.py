@@ -69,6 +69,7 @@ def test_a_key_may_draw_on_either(paifang: Paifang) -> None:
         (("create", "a b"), "A wallet's name has 1 to 64 letters"),
         (("credit", "teem", "1", "--reason", "x"), "There is no wallet 'teem': did you mean \"team\"?"),
         (("credit", "team", "0", "--reason", "x"), "USD: A credit is above 0"),
+        (("credit", "team", "-1", "--reason", "x"), "USD: A credit is above 0; to take money away, adjust the wallet."),
         (("credit", "team", "0.0000000001", "--reason", "x"), "USD: expected an amount of USD as text"),
         (("credit", "team", "1e3", "--reason", "x"), "USD: expected an amount of USD as text"),
         (("credit", "team", "1000000.01", "--reason", "x"), "USD: expected at most 1000000.00 USD at a time."),
@@ -87,6 +88,8 @@ def test_what_is_refused_is_one_line(paifang: Paifang, arguments: tuple[str, ...
     assert json.loads(paifang("wallet", "show", "--json")[1])["wallets"][0]["funded_usd"] == "0.00"
 
 
-@pytest.mark.parametrize("arguments", [("credit", "team", "1"), ("credit", "team", "-1", "--reason", "x"), ("adjust", "team")])
+@pytest.mark.parametrize(
+    "arguments", [("credit", "team", "1"), ("credit", "team", "1", "--bogus", "--reason", "x"), ("adjust", "team")]
+)
 def test_wrong_usage_is_2(paifang: Paifang, arguments: tuple[str, ...]) -> None:
     assert paifang("wallet", *arguments)[0] == 2
