@@ -281,10 +281,9 @@ def _say_banner(gateway: Gateway, say: Say) -> None:
 async def _greet(gateway: Gateway, host: str, say: Say) -> None:
     address = banner.reachable(host, int(gateway.address.rpartition(":")[2]))
     _say_banner(gateway, say)
-    config = gateway.snapshot.config
-    if config.keys or "virtual_keys" not in gateway.registry.names:
+    if gateway.snapshot.static_keys or "virtual_keys" not in gateway.registry.names:
         return
-    if gateway.app.keys.list() or not banner.is_loopback(host):
+    if gateway.snapshot.config.keys or gateway.app.keys.list() or not banner.is_loopback(host):
         which = "another" if gateway.app.keys.list() else "a"
         say(f"make {which} key: {banner.create_line(gateway.file)}")
         return

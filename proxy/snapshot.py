@@ -281,8 +281,13 @@ def _notices(
             why = f"no other route of it has a credential ({lacks})" if lacks else "it has no other route that is enabled"
             notices.append(f"model {name} is answered by the simulator: {why}")
         elif not entry.pool:
-            notices.append(f"model {name} can't be served: none of its routes is enabled and has a credential")
-    notices += [f"key {key.name} is off: its value is empty" for key in config.keys if not key.key]
+            lacks = " or ".join(_lacking(config.models[name], config, providers))
+            remedy = f" (set {lacks})" if lacks else ""
+            notices.append(f"model {name} can't be served: none of its routes is enabled and has a credential{remedy}")
+    for key in config.keys:
+        if not key.key:
+            remedy = f" (set {' and '.join(key.key.variables)})" if key.key.variables else ""
+            notices.append(f"key {key.name} is off: its value is empty{remedy}")
     if not chain.has("authenticate"):
         notices.append("no plugin of the chain authenticates, so every request gets 401: add virtual_keys")
     if not chain.has("meter"):

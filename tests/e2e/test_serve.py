@@ -103,6 +103,11 @@ def test_a_file_with_keys_gets_no_demo_key(start: Start) -> None:
     assert "sk-pf-" not in serving.process.stdout.read()
 
 
+def test_where_every_key_of_the_file_is_off_it_says_how_to_make_one(start: Start) -> None:
+    serving = start(SIMULATED + "keys: [{name: ci, key: '${NO_SUCH_KEY:-}'}]\n")
+    assert serving.says("make a key: ") == "python -m proxy keys create NAME"
+
+
 def test_a_changed_file_is_taken_and_a_broken_one_refused(start: Start, tmp_path: Path) -> None:
     serving = start()
     address = serving.says("Paifang ").split()[3]

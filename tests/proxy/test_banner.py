@@ -60,7 +60,11 @@ models:
     routes: [{provider: sim, model: m}, {provider: ark, model: m}, {provider: relay, model: m}]
   only: {family: f, free: true, routes: [{provider: sim, model: m}]}
 """
-    models = compile_loaded(load(write(tmp_path, text), {})).models
+    off = "  idle: {family: f, free: true, routes: [{provider: ark, model: m}]}\nkeys: [{name: ci, key: '${CI_KEY:-}'}]\n"
+    snapshot = compile_loaded(load(write(tmp_path, text + off), {}))
+    models, notices = snapshot.models, "\n".join(snapshot.notices)
+    assert "none of its routes is enabled and has a credential (set VOLC_ACCESSKEY and VOLC_SECRETKEY)" in notices
+    assert "key ci is off: its value is empty (set CI_KEY)" in notices
     assert models["m"].pool[0].lacking == ("VOLC_ACCESSKEY and VOLC_SECRETKEY", "providers.relay.api_key")
     assert models["only"].pool[0].lacking == ()
 
