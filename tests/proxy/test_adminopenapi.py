@@ -68,8 +68,9 @@ async def test_a_form_is_taken_if_it_fits_its_schema(tmp_path: Path, path: str, 
 
 async def test_queries_take_the_parameters_that_are_described(tmp_path: Path) -> None:
     values = {"by": "key", "limit": "1", "after": "1-a", "errors": "true", "since": "2026-01-01", "until": "2026-02-01",
-              "timezone": "UTC"}  # fmt: skip
-    async with opened(tmp_path, SIMULATED) as (_, caller):
+              "timezone": "UTC", "key": "ci", "wallet": "team", "model": "seed", "family": "doubao", "route": "real",
+              "provider": "relay", "account": "operator", "kind": "charge"}  # fmt: skip
+    async with opened(tmp_path, WITH_STATIC_KEY) as (_, caller):
         for (method, path), operation in OPERATIONS.items():
             if operation.query and operation.media_type == "application/json":
                 known = {name: values.get(name, "x") for name in operation.query if name not in ("day", "month")}
