@@ -6,13 +6,10 @@ what was synced is there, and of what was only written any 512-byte sector may b
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,11 +71,12 @@ def recorded(path: Path, durability: str, seconds: float) -> list[Step]:
     trace = path.with_name("trace")
     hammer = [sys.executable, "-m", "tests.proxy.storage.hammer", str(path), durability]
     command = ["strace", "-f", "-qq", "-xx", "-s", "9000", "-e", f"trace={CALLS}", "-o", str(trace), *hammer]
-    folder = Path(__file__).parents[3]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=folder, start_new_session=True) as process:
-        time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGKILL)
-    return list(_steps(trace.read_text().splitlines()))
+    # timeout ends them both, whatever becomes of this process: nothing is left that fills the disk.
+    limited = ["timeout", "-s", "KILL", str(seconds), *command]
+    subprocess.run(limited, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[3], check=False, start_new_session=True)
+    lines = trace.read_text().splitlines()
+    trace.unlink()
+    return list(_steps(lines))
 
 
 def _steps(lines: Sequence[str]) -> list[Step]:
