@@ -11,7 +11,14 @@ from pathlib import Path
 
 import pytest
 
-DEBIAN_PACKAGES = {"curl": "curl", "node": "nodejs", "npm": "npm", "prometheus": "prometheus", "promtool": "prometheus"}
+DEBIAN_PACKAGES = {
+    "curl": "curl",
+    "node": "nodejs",
+    "npm": "npm",
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "strace": "strace",
+}
 """Command to the Debian package that brings it."""
 
 BREW_FORMULAS = {"promtool": "prometheus"}

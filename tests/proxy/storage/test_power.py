@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.proxy.storage.power import power_loss, recorded
 from tests.proxy.storage.test_crash import check
+from tests.system_tools import needs
 
 pytestmark = [
     pytest.mark.long,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(shutil.which("strace") is None, reason="strace is missing; remedy: apt install strace, on Linux"),
+    needs("strace"),
 ]
 
 
