@@ -264,7 +264,7 @@ class Scrape(Collector):
     """Everything there is to scrape, once.
 
     Requests are added up over the processes; what is the same in all is the most that any of them knows: the owner of the store
-    knows it first.
+    knows it first. How routes fare it alone knows whole, and it comes first.
     """
 
     def __init__(
@@ -286,21 +286,17 @@ class Scrape(Collector):
         yield from totals.families()
         up = GaugeMetricFamily("paifang_route_up", "1 if it is enabled, has a credential and is healthy.", labels=("route",))
         flying = GaugeMetricFamily("paifang_route_in_flight", "Requests that are with the route.", labels=("route",))
-        standing = GaugeMetricFamily(
-            "paifang_route_state", "1 for the state that the route is in, in some process.", labels=("route", "state")
-        )
-        for label in self._app.current().routes:
-            found = {state["routes"][label] for state in self._states if label in state["routes"]}
-            up.add_metric((label,), 1.0 if found <= HEALTHY else 0.0)
+        standing = GaugeMetricFamily("paifang_route_state", "1 for the state that the route is in.", labels=("route", "state"))
+        for label, found in self._states[0]["routes"].items():
+            up.add_metric((label,), 1.0 if found in HEALTHY else 0.0)
             flying.add_metric((label,), in_flight[label])
             for each in ROUTE_STATES:
-                standing.add_metric((label, each), 1.0 if each in found else 0.0)
+                standing.add_metric((label, each), 1.0 if each == found else 0.0)
         yield up
         yield standing
         yield flying
         credentials = GaugeMetricFamily("paifang_credential_up", "1 unless the provider refuses it.", labels=("provider",))
-        for name in self._states[0]["credentials"]:
-            taken = all(state["credentials"].get(name, True) for state in self._states)
+        for name, taken in self._states[0]["credentials"].items():
             credentials.add_metric((name,), 1.0 if taken else 0.0)
         yield credentials
         reloads = CounterMetricFamily("paifang_config_reloads", "Reloads of gateway.yaml.", labels=("outcome",))

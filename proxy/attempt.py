@@ -58,7 +58,7 @@ class Attempts:
         assert ctx.model is not None
         budget = self._budgets.get(ctx.model.name)
         if budget is None:
-            budget = self._budgets[ctx.model.name] = RetryBudget()
+            budget = self._budgets[ctx.model.name] = RetryBudget(self._app.fleet.workers)
         budget.active += 1
         try:
             await self._try_routes(story, list(targets), reply_to, budget)
@@ -75,14 +75,28 @@ class Attempts:
         if target is None:
             raise planning.refusal(ctx, monotonic_ns())
         slot: RetryBudget | None = None
+        failure: UpstreamError | None = None
         while True:
             again = target not in untried
             if not again:
                 untried.remove(target)
-            story.flight = target.health.begin(monotonic_ns(), asked, slot, again=again)
+            health = target.health
+            if health.linked is None:
+                story.flight = health.begin(monotonic_ns(), asked, slot, again=again)
+            else:
+                story.flight = await health.linked.begin(health, asked, slot, again=again)
+                if story.flight is None:
+                    slot = None
+                    target = retry.first(untried, asked, monotonic_ns())
+                    if target is None and failure is not None and not isinstance(failure, UpstreamBusy):
+                        raise failure
+                    if target is None:
+                        raise planning.refusal(ctx, monotonic_ns())
+                    continue
             try:
                 return await self._attempt(story, planning.as_held(ctx, target), deadline_s)
             except UpstreamError as error:
+                failure = error
                 log.warning(
                     "attempt failed",
                     request_id=ctx.request_id,

@@ -64,6 +64,9 @@ class ServerConfig(Section):
         0, description="Seconds at shutdown in which /readyz says no and requests are still taken: for load balancers."
     )
     drain_timeout_s: Seconds = Field(30, description="Seconds that running answers get at shutdown.")
+    hang_s: Seconds = Field(
+        30, description="Seconds that one of several workers may answer nothing before it is killed and replaced."
+    )
     limits: ServerLimitsConfig = Field(ServerLimitsConfig(), description="The most that one process takes on.")
     stall_s: Seconds = Field(
         1, description="Seconds that a plugin may hold up the event loop before the log names it, with its stack."

@@ -1,66 +1,46 @@
 """The crew: `server.workers` processes that serve, kept up by this one, which owns the store and the listening sockets.
 
     starting ──▶ serving ──▶ gone ──▶ starting      by itself: counted, and replaced after a while that grows with each failure
-                         └─▶ leaving ──▶ gone       told to: the gateway ends
+                    │    └─▶ leaving ──▶ gone       told to: the gateway ends, or it can't take a new configuration
+                    └─▶ hung ──▶ gone               it answers nothing for server.hang_s: killed, and then as by itself
 
 This process takes no requests, so nothing that a request does can end it. A worker works on the store over its link, and is
-told over it what a gateway alone is told by signals and files. What it counted and what it held is not lost with it.
+told over it what a gateway alone is told by signals and files. What it counted and what it held is not lost with it, and what
+it learns of routes the others know.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from proxy.configfile import Source
 from proxy.fleet import Alone
-from proxy.handover import send
+from proxy.hand import START_S, Hand
 from proxy.leaving import GRACE_S
-from proxy.link import Answer, LinkLost
-from proxy.peers import Peer
-from proxy.rates import KeptRates, RatesDesk
+from proxy.link import Answer
+from proxy.rates import KeptRates
 
 if TYPE_CHECKING:
     from proxy.gateway import Gateway
 
-START_S = 60.0
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 10.0
 STEADY_S = 10.0
 """Who has served for so long did not fail to start."""
-GATHER_S = 1.0
-"""How long a scrape waits for a worker; then it counts with what that said last."""
 ASK_EVERY_S = 5.0
 """How much of what a worker counts may be lost if it is killed."""
-RELOAD_S = 30.0
+LOOK_EVERY_S = 0.1
 
 log = structlog.get_logger("paifang")
 
 
 class CrewError(Exception):
     """The workers don't start. The message is one line."""
-
-
-class Worker:
-    """One process, from its start to its end."""
-
-    process: asyncio.subprocess.Process
-    peer: Peer
-
-    def __init__(self, number: int, source: Source, rates: KeptRates) -> None:
-        self.number = number
-        self.source = source
-        """Of the configuration it was started with."""
-        self.rates = RatesDesk(rates)
-        self.said: dict[str, Any] = {}
-        """{name: what it had counted when it was last asked}."""
 
 
 class Crew(Alone):
@@ -74,15 +54,17 @@ class Crew(Alone):
         self.workers = 1
         self.restarts = 0
         self._environ = {name: value for name, value in environ.items() if not name.startswith("LISTEN_")}
-        self._serving: dict[Worker, None] = {}
+        self._serving: dict[Hand, None] = {}
         self._keeping: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
+        self._replacing = asyncio.Lock()
 
     async def start(self, count: int, gateway: Gateway, rates: KeptRates, control: Path) -> None:
         """Start every worker, and keep them up. Returns when all of them serve. Raises: CrewError."""
         self.workers, self._gateway, self._rates = count, gateway, rates
         gateway.reloaded = self.reload
+        gateway.health.tell = self._spread
         gateway.app.events.on_followed = self._follow
         first = [asyncio.Event() for _ in range(self.workers)]
         for number, event in enumerate(first, 1):
@@ -109,8 +91,8 @@ class Crew(Alone):
         self._leaving = self._gateway.leaving = True
         for task in self._tasks:
             task.cancel()
-        for worker in self._serving:
-            worker.peer.link.tell("leave", succeeded)
+        for hand in self._serving:
+            hand.tell("leave", succeeded)
         hurrying = asyncio.create_task(self._hurry(hurry))
         try:
             server = self._gateway.snapshot.config.server
@@ -123,102 +105,80 @@ class Crew(Alone):
             hurrying.cancel()
 
     async def reload(self) -> None:
-        """Have every worker take the configuration that this process has taken; who can't is replaced."""
-        await asyncio.gather(*(self._reload(worker) for worker in [*self._serving]))
+        """Have every worker take the configuration that this process has taken. Who can't goes on with the old one until it is
+        replaced: one at a time, so that the others go on serving if nobody can start with the new one."""
+        await asyncio.gather(*(self._reload(hand) for hand in [*self._serving]))
+
+    def _spread(self, name: str, *values: Any, but: Hand | None = None) -> None:
+        """Tell all workers, except for the one that has told it."""
+        for hand in self._serving:
+            if hand is not but:
+                hand.tell(name, *values)
 
     def _follow(self, followed: bool) -> None:
-        for worker in self._serving:
-            worker.peer.link.tell("follow", followed)
+        for hand in self._serving:
+            hand.tell("follow", followed)
 
     async def gather(self, name: str) -> Sequence[Any]:
-        await asyncio.gather(*(self._ask(worker, name) for worker in [*self._serving]))
+        await asyncio.gather(*(self._ask(hand, name) for hand in [*self._serving]))
         # At once, so that what ends in between is counted once.
-        return [self.read(name), *(worker.said[name] for worker in self._serving if name in worker.said)]
+        return [self.read(name), *(hand.said[name] for hand in self._serving if name in hand.said)]
 
     async def _keep(self, number: int, control: Path, first: asyncio.Event) -> None:
         """Keep one place filled. Ends when the crew leaves, or if the first worker never serves."""
         pause_s = FIRST_PAUSE_S
         while not self._leaving:
-            worker = Worker(number, self._gateway.source, self._rates)
+            hand = self._hand(number)
             started_s = asyncio.get_running_loop().time()
-            await self._run(worker, control, first)
+            try:
+                await self._run(hand, control, first)
+            except OSError as error:
+                log.error("a worker can't be started", worker=number, error=str(error))
             if self._leaving or not first.is_set():
                 return
             self.restarts += 1
-            status = worker.process.returncode
+            status = None if hand.process is None else hand.process.returncode
             log.error("a worker ended by itself and is replaced", worker=number, status=status, restarts=self.restarts)
             if asyncio.get_running_loop().time() - started_s > STEADY_S:
                 pause_s = FIRST_PAUSE_S
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _run(self, worker: Worker, control: Path, first: asyncio.Event) -> None:
+    def _hand(self, number: int) -> Hand:
+        def spread(name: str, *values: Any) -> None:
+            self._spread(name, *values, but=hand)
+
+        hand = Hand(number, self._gateway, self._rates, spread)
+        return hand
+
+    async def _run(self, hand: Hand, control: Path, first: asyncio.Event) -> None:
         gateway = self._gateway
-        ours, theirs = socket.socketpair()
-        command = [sys.executable, "-m", "proxy.worker", str(theirs.fileno())]
-        worker.process = await asyncio.create_subprocess_exec(
-            *command, pass_fds=[theirs.fileno()], stdin=asyncio.subprocess.DEVNULL, env=self._environ
-        )
-        theirs.close()
 
         def serving() -> None:
-            self._serving[worker] = None
+            self._serving[hand] = None
             first.set()
-            log.info("a worker serves", worker=worker.number, pid=worker.process.pid)
+            hand.serves()
             if gateway.app.events.followed:
-                worker.peer.link.tell("follow", True)
+                hand.tell("follow", True)
             if self._leaving:
-                worker.peer.link.tell("leave", False)
-            elif worker.source is not gateway.source:
-                self._beside(self._reload(worker))
+                hand.tell("leave", False)
+            elif hand.source is not gateway.source:
+                self._beside(self._reload(hand))
 
-        answers: dict[str, Answer] = {
-            "serving": serving,
-            "farewell": worker.said.update,
-            "gather": self.gather,
-            "event": gateway.app.events.tell,
-            "rates.take": worker.rates.take,
-            "rates.look": worker.rates.look,
-            "rates.end": worker.rates.end,
-        }
-        try:
-            send(ours, gateway.main_sockets, ())
-            worker.peer = await gateway.peers.add(
-                ours,
-                f"worker {worker.number}",
-                answers,
-                lambda: self._gone(worker),
-                file=str(gateway.file),
-                address=gateway.address,
-                text=worker.source.text,
-                environment=worker.source.environment,
-                control=str(control),
-            )
-            await worker.process.wait()
-            # What it said last may still be on its way.
-            await worker.peer.link.closed
-        finally:
-            _kill(worker.process)
+        answers: dict[str, Answer] = {"serving": serving, "gather": self.gather, "event": gateway.app.events.tell}
+        await hand.work(self._environ, answers, lambda: self._gone(hand), control=str(control), workers=self.workers)
 
-    def _gone(self, worker: Worker) -> None:
-        self._serving.pop(worker, None)
-        worker.rates.close()
-        for name, said in worker.said.items():
+    def _gone(self, hand: Hand) -> None:
+        self._serving.pop(hand, None)
+        for name, said in hand.said.items():
             if name in self.offers:
                 self.offers[name][1](said)
-        worker.said = {}
-        if worker.process.returncode is None:
-            # Without its link it can do nothing but finish what runs; it knows, and does.
-            asyncio.get_running_loop().call_later(GRACE_S, _kill, worker.process)
+        hand.said = {}
 
-    async def _ask(self, worker: Worker, name: str) -> None:
-        try:
-            async with asyncio.timeout(GATHER_S):
-                said = await worker.peer.link.call("read", name)
-        except (LinkLost, TimeoutError):
-            return
-        if worker in self._serving:
-            worker.said[name] = said
+    async def _ask(self, hand: Hand, name: str) -> None:
+        said = await hand.ask(name)
+        if said is not None and hand in self._serving:
+            hand.said[name] = said
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -229,25 +189,27 @@ class Crew(Alone):
         while True:
             await asyncio.sleep(ASK_EVERY_S)
             for name in [*self.offers]:
-                await asyncio.gather(*(self._ask(worker, name) for worker in [*self._serving]))
+                await asyncio.gather(*(self._ask(hand, name) for hand in [*self._serving]))
 
-    async def _reload(self, worker: Worker) -> None:
-        source = self._gateway.source
-        try:
-            async with asyncio.timeout(RELOAD_S):
-                taken = await worker.peer.link.call("reload", source.text, source.environment)
-        except LinkLost:
-            return
-        except TimeoutError:
-            taken = False
-        if not taken:
-            log.error("a worker could not take the configuration and is replaced", worker=worker.number)
-            worker.peer.link.tell("leave", True)
+    async def _reload(self, hand: Hand) -> None:
+        if not await hand.reload():
+            log.error("a worker could not take the configuration and is replaced", worker=hand.number)
+            self._beside(self._replace(hand))
+
+    async def _replace(self, hand: Hand) -> None:
+        """Let a worker leave that has an old configuration, and wait until another serves in its place."""
+        async with self._replacing:
+            if hand not in self._serving or hand.source is self._gateway.source:
+                return
+            hand.tell("leave", True)
+            # Who comes in its place may take many starts.
+            while hand in self._serving or all(other.number != hand.number for other in self._serving):  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def _hurry(self, hurry: asyncio.Event) -> None:
         await hurry.wait()
-        for worker in self._serving:
-            worker.peer.link.tell("hurry")
+        for hand in self._serving:
+            hand.tell("hurry")
 
 
 def worker_count(configured: int) -> int:
@@ -257,8 +219,3 @@ def worker_count(configured: int) -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()

@@ -21,7 +21,10 @@ class Fleet(Protocol):
         ...
 
     async def gather(self, name: str) -> Sequence[Any]:
-        """What every process has counted, those that have ended included. What was once gathered is never lost."""
+        """What every process has counted, those that have ended included. What was once gathered is never lost.
+
+        The process that owns the store comes first.
+        """
         ...
 
     @property
@@ -59,11 +62,10 @@ class Alone:
 class Member(Alone):
     """One of several: the process at the other end of a link knows them all."""
 
-    workers = 0
-
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, workers: int) -> None:
         super().__init__()
         self._link = link
+        self.workers = workers
 
     async def gather(self, name: str) -> Sequence[Any]:
         """Raises: LinkLost."""

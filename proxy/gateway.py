@@ -60,6 +60,7 @@ class Company:
     source: Source | None = None
     """Of its configuration. None: the files."""
     rates: Rates | None = None
+    health: Health | None = None
     fleet: Fleet | None = None
 
 
@@ -77,8 +78,8 @@ class Gateway:
         self.registry = loaded.registry
         self._loaded = loaded
         faults = Faults()
-        self._health = Health(clock)
-        self.snapshot = compile_loaded(loaded, faults.report, self._health)
+        self.health = company.health or Health(clock)
+        self.snapshot = compile_loaded(loaded, faults.report, self.health)
         self.app = App(
             clock=clock,
             ledger=store.ledger,
@@ -239,7 +240,7 @@ class Gateway:
             try:
                 loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry, source)
                 refuse_restart(before, loaded)
-                snapshot = compile_loaded(loaded, self.app.faults.report, self._health)
+                snapshot = compile_loaded(loaded, self.app.faults.report, self.health)
                 handlers = handlers_of(loaded)
                 await self._lifecycle.start(loaded)
             except Exception as error:

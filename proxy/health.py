@@ -8,23 +8,26 @@
 
 A route and the credential of its provider have a state each; a route is asked if both let it. States live in the process
 and survive a reload of gateway.yaml where neither the route nor its provider has changed. Times come in from outside, in
-nanoseconds of the monotonic clock.
+nanoseconds of the monotonic clock, which all processes of a machine share. Each change is told to whoever serves with this
+process (linkedhealth.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Iterable
+from hashlib import sha256
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
-from proxy.circuit import SECOND_NS, Circuit
+from proxy.circuit import SECOND_NS, Circuit, Said
 from proxy.clock import Clock, SystemClock
 from proxy.errors import Remedy, UpstreamError, UpstreamRejectedUs
-from proxy.routelimits import RouteLimits, Taken
+from proxy.routelimits import RouteLimits, asked_tokens
 
 if TYPE_CHECKING:
     from proxy.chat import ChatRequest, Usage
     from proxy.context import RateLimit
+    from proxy.linkedhealth import LinkedLimits
 
 FAILURES_IN_A_ROW = 5
 LEAST_COUNTED = 20
@@ -40,23 +43,41 @@ class Slot(Protocol):
     def free(self) -> None: ...
 
 
+class Counted(Protocol):
+    """What an attempt counts for among the limits of its route."""
+
+    def end(self, now_ns: int, used_tokens: int) -> None: ...
+
+
 class RouteHealth(Circuit):
     """A route's own state, its provider's credential and its limits: whether it can be asked."""
 
-    __slots__ = ("_counted", "_counted_before", "_failed", "_failed_before", "_since_ns", "credential", "in_a_row", "limits")
+    __slots__ = (
+        "_counted", "_counted_before", "_failed", "_failed_before", "_since_ns", "_tell_outcome", "credential", "in_a_row",
+        "limits", "linked",
+    )  # fmt: skip
 
     def __init__(
         self,
         name: str = "",
         credential: Circuit | None = None,
-        limits: RouteLimits | None = None,
+        limit: RateLimit | None = None,
         clock: Clock | None = None,
+        *,
+        linked: LinkedLimits | None = None,
+        key: str = "",
+        tell: Callable[[Circuit], None] | None = None,
+        tell_outcome: Callable[[str, bool], None] | None = None,
     ) -> None:
-        super().__init__("route", name, clock)
+        """linked: asked instead of `limit`, where another process counts. tell_outcome: (key, whether it failed), where that
+        changes `in_a_row`."""
+        super().__init__("route", name, clock, key=key, tell=tell)
         self.credential = credential or Circuit("credential", "", clock)
-        self.limits = limits
+        self.limits = None if limit is None or linked is not None else RouteLimits(limit)
+        self.linked = linked
         self.in_a_row = 0
-        """Requests that failed since the last one that did not."""
+        """Requests that failed since the last one that did not, wherever they were served."""
+        self._tell_outcome = tell_outcome
         self._since_ns = 0
         self._counted = self._failed = self._counted_before = self._failed_before = 0
 
@@ -78,18 +99,30 @@ class RouteHealth(Circuit):
 
     def begin(self, now_ns: int, chat: ChatRequest, slot: Slot | None = None, *, again: bool = False) -> Flight:
         """A request goes to the route, whose `wait_ns` is 0. again: it has failed there before."""
+        limits = self.limits
+        counted = None if limits is None else limits.take(now_ns, asked_tokens(chat, limits.limit))
+        return self.begin_counted(now_ns, counted, slot, again=again)
+
+    def begin_counted(self, now_ns: int, counted: Counted | None, slot: Slot | None, *, again: bool) -> Flight:
+        """As `begin`, for a request that its limits have counted."""
         trials: tuple[Circuit, ...] = ()
         if self.until_ns or self.credential.until_ns:
             trials = tuple(each for each in (self, self.credential) if each.until_ns and each.enter(now_ns))
-        return Flight(self, trials, None if self.limits is None else self.limits.take(now_ns, chat), slot, again)
+        return Flight(self, trials, counted, slot, again)
 
     def succeeded(self, now_ns: int) -> None:
-        self.in_a_row = self.credential.refusals = 0
+        if self.in_a_row:
+            self.in_a_row = 0
+            if self._tell_outcome is not None:
+                self._tell_outcome(self.key, False)
+        self.credential.refusals = 0
         self._count(now_ns, 0)
 
     def failed(self, reason: str, now_ns: int) -> None:
         """One more request failed."""
         self.in_a_row += 1
+        if self._tell_outcome is not None:
+            self._tell_outcome(self.key, True)
         self._count(now_ns, 1)
         if self.state(now_ns) in ("open", "refused", "probing"):
             return
@@ -98,6 +131,11 @@ class RouteHealth(Circuit):
             self._trip(f"{reason}, {self.in_a_row} in a row", now_ns)
         elif counted >= LEAST_COUNTED and 2 * failed >= counted:
             self._trip(f"{reason}, {failed} of {counted} failed", now_ns)
+
+    def hear(self, said: Said) -> None:
+        super().hear(said)
+        if self._state == "open":
+            self.in_a_row = 0  # they have had their effect
 
     def _trip(self, reason: str, now_ns: int) -> None:
         self.in_a_row = self._counted = self._failed = self._counted_before = self._failed_before = 0
@@ -115,14 +153,14 @@ class RouteHealth(Circuit):
 class Flight:
     """One attempt that is with a route. `end` it once, whatever came of it."""
 
-    __slots__ = ("_again", "_route", "_slot", "_taken", "_trials")
+    __slots__ = ("_again", "_counted", "_route", "_slot", "_trials")
 
     def __init__(
-        self, route: RouteHealth, trials: tuple[Circuit, ...], taken: Taken | None, slot: Slot | None, again: bool
+        self, route: RouteHealth, trials: tuple[Circuit, ...], counted: Counted | None, slot: Slot | None, again: bool
     ) -> None:
         self._route = route
         self._trials = trials
-        self._taken = taken
+        self._counted = counted
         self._slot = slot
         self._again = again
 
@@ -143,11 +181,11 @@ class Flight:
         elif error is not None:
             self._blame(error, now_ns)
         for circuit in self._trials:
-            circuit.trial_until_ns = 0
+            circuit.leave()
         if self._slot is not None:
             self._slot.free()
-        if self._taken is not None:
-            self._taken.end(now_ns, usage)
+        if self._counted is not None:
+            self._counted.end(now_ns, 0 if usage is None else usage.input_tokens + usage.output_tokens)
 
     def _blame(self, error: UpstreamError, now_ns: int) -> None:
         route, reason = self._route, error.code
@@ -173,21 +211,70 @@ class Health:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._circuits: WeakValueDictionary[Hashable, Circuit] = WeakValueDictionary()
+        self._circuits: WeakValueDictionary[str, Circuit] = WeakValueDictionary()
+        self.tell: Callable[..., None] | None = None
+        """Tells those who serve with this process what to `hear`: (name, *values)."""
 
-    def credential(self, provider: str, identity: Hashable, *, renewed: bool = False) -> Circuit:
+    def credential(self, provider: str, identity: str, *, renewed: bool = False) -> Circuit:
         """identity: what makes it another credential if it changes. renewed: one that is refused is replaced by itself."""
-        key = ("credential", provider, identity)
+        key = _key("credential", provider, identity)
         found = self._circuits.get(key)
         if found is None:
-            found = self._circuits[key] = Circuit("credential", provider, self._clock, overlooked=int(renewed))
+            found = self._circuits[key] = Circuit(
+                "credential", provider, self._clock, overlooked=int(renewed), key=key, tell=self._tell_change
+            )
         return found
 
-    def route(self, label: str, identity: Hashable, credential: Circuit, limit: RateLimit | None) -> RouteHealth:
+    def route(self, label: str, identity: str, credential: Circuit, limit: RateLimit | None) -> RouteHealth:
         """identity: what makes it another route if it changes."""
-        key = ("route", label, identity, id(credential), limit)
+        key = _key("route", label, identity, credential.key, repr(limit))
         found = self._circuits.get(key)
         if not isinstance(found, RouteHealth):
-            limits = None if limit is None else RouteLimits(limit)
-            found = self._circuits[key] = RouteHealth(label, credential, limits, self._clock)
+            found = self._circuits[key] = RouteHealth(
+                label,
+                credential,
+                limit,
+                self._clock,
+                linked=None if limit is None else self.linked_limits(key, limit),
+                key=key,
+                tell=self._tell_change,
+                tell_outcome=self._tell_outcome,
+            )
         return found
+
+    def linked_limits(self, key: str, limit: RateLimit) -> LinkedLimits | None:
+        """How to ask who counts for a route; None: this process does."""
+        return None
+
+    def limits(self, key: str) -> RouteLimits | None:
+        """Those of a route that is known here, if it has any."""
+        found = self._circuits.get(key)
+        return found.limits if isinstance(found, RouteHealth) else None
+
+    def said(self) -> Iterable[tuple[str, Said]]:
+        """(key, state) of all that were ever anything but well."""
+        return [(key, said) for key, circuit in self._circuits.items() if (said := circuit.said()) is not None]
+
+    def hear(self, key: str, said: Said) -> None:
+        """Another process has changed a circuit, which this one may not know."""
+        if (circuit := self._circuits.get(key)) is not None:
+            circuit.hear(said)
+
+    def hear_outcome(self, key: str, failed: bool) -> None:
+        """At a route a request has failed in another process, or has not after some that had."""
+        route = self._circuits.get(key)
+        if isinstance(route, RouteHealth):
+            route.in_a_row = route.in_a_row + 1 if failed else 0
+
+    def _tell_change(self, circuit: Circuit) -> None:
+        if self.tell is not None:
+            self.tell("circuit", circuit.key, circuit.said())
+
+    def _tell_outcome(self, key: str, failed: bool) -> None:
+        if self.tell is not None:
+            self.tell("outcome", key, failed)
+
+
+def _key(*parts: str) -> str:
+    """The same in every process; it tells nothing of a credential that is one of the parts."""
+    return sha256(repr(parts).encode()).hexdigest()

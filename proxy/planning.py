@@ -84,7 +84,13 @@ def refusal(ctx: RequestContext, now_ns: int) -> GatewayError:
 
 def shortest_wait_s(ctx: RequestContext, now_ns: int) -> float:
     """Seconds until the first of the candidates may be asked."""
-    return min(target.health.wait_ns(now_ns, ctx.chat) for target in ctx.candidates) / 1e9
+    return min(_wait_ns(target, ctx.chat, now_ns) for target in ctx.candidates) / 1e9
+
+
+def _wait_ns(target: Target, chat: ChatRequest | None, now_ns: int) -> int:
+    health = target.health
+    wait_ns = health.wait_ns(now_ns, chat)
+    return wait_ns if health.linked is None else max(wait_ns, health.linked.told_ns(now_ns))
 
 
 async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:

@@ -31,14 +31,16 @@ Jitter = Callable[[], float]
 class RetryBudget:
     """How many requests of one pool may be on a further attempt at once: a fifth of those that run, and at least three."""
 
-    __slots__ = ("active", "retrying")
+    __slots__ = ("_least", "active", "retrying")
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
+        """workers: processes that serve together; each has its part of the three, and one at least."""
+        self._least = -(-LEAST_RETRIES // workers)
         self.active = 0
         self.retrying = 0
 
     def take(self) -> bool:
-        if self.retrying >= max(LEAST_RETRIES, self.active // ACTIVE_PER_RETRY):
+        if self.retrying >= max(self._least, self.active // ACTIVE_PER_RETRY):
             return False
         self.retrying += 1
         return True

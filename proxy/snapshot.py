@@ -171,10 +171,14 @@ def _provider(
         signer="" if placed is None else placed.signed_by(section.options),
         proxy=section.proxy,
         trust=section.tls.trust,
-        health=health.credential(
-            name, (adapter.name, base_url, section.api_key, access, repr(section.options)), renewed=access is not None
-        ),
+        health=health.credential(name, _identity(adapter, base_url, section, access), renewed=access is not None),
     )
+
+
+def _identity(adapter: Adapter, base_url: str, section: ProviderConfig, access: AccessKey | None) -> str:
+    """What makes it another credential, in clear."""
+    secrets = (section.api_key.reveal(), access and access.id.reveal(), access and access.secret.reveal())
+    return repr((adapter.name, base_url, secrets, access, section.options))
 
 
 def _model(

@@ -50,7 +50,7 @@ def compile_target(
         on_disconnect=provider_section.on_disconnect or config.defaults.on_disconnect,
         limits=limits,
         retry_ambiguous=route.retry_ambiguous,
-        health=health.route(label, (model, route.model), provider.health, None if limits == RateLimit() else limits),
+        health=health.route(label, repr((model, route.model)), provider.health, None if limits == RateLimit() else limits),
     )
 
 

@@ -7,6 +7,7 @@ requests nothing.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -80,5 +81,6 @@ class Watchdog:
             plugin=plugin or None,
             hook=hook or None,
             for_s=round(late_s, 2),
+            pid=os.getpid(),
             stack="".join(traceback.format_list(stack)),
         )

@@ -28,6 +28,7 @@ from proxy.fleet import Member
 from proxy.gateway import Company, Gateway
 from proxy.handover import receive
 from proxy.link import Answer, LinkLost
+from proxy.linkedhealth import LinkedHealth
 from proxy.logs import log_to
 from proxy.rates import LinkedRates
 from proxy.redaction import secrets_of
@@ -45,6 +46,7 @@ class Worker:
 
     _gateway: Gateway
     _fleet: Member
+    _health: LinkedHealth
 
     def __init__(self) -> None:
         self._stop = asyncio.Event()
@@ -67,14 +69,19 @@ class Worker:
             "leave": self._leave,
             "hurry": self._hurry.set,
             "follow": self._follow,
+            "circuit": lambda *said: self._health.hear(*said),
+            "beat": lambda: None,
+            "outcome": lambda *said: self._health.hear_outcome(*said),
         }
         welcome = await self._guest.connect(taken.end, answers, self._lost)
         link = self._guest.link
-        self._fleet = Member(link)
+        self._fleet = Member(link, welcome["workers"])
+        self._health = LinkedHealth(link, SystemClock())
         company = Company(
             open_store=self._store,
             source=Source(welcome["text"], welcome["environment"]),
             rates=LinkedRates(link),
+            health=self._health,
             fleet=self._fleet,
         )
         self._gateway = gateway = await Gateway.open(Path(welcome["file"]), os.environ, company=company)

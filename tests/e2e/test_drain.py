@@ -62,6 +62,7 @@ async def until_cut(response: aiohttp.ClientResponse) -> bytes:
     with pytest.raises(aiohttp.ClientPayloadError):
         while True:
             read += await response.content.readany()
+    response.close()
     return read
 
 

@@ -30,6 +30,7 @@ def test_defaults(tmp_path: Path) -> None:
             "loop_lag_ms": 1000,
             "memory_mb": None,
         },
+        "hang_s": 30,
         "stall_s": 1,
     }
     assert config.store.model_dump() == {"url": "sqlite:///paifang.db", "durability": "power", "retention_days": 400}

@@ -22,7 +22,6 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 from proxy.health import Health, RouteHealth
-from proxy.routelimits import RouteLimits
 
 S = 10**9
 START_S = 1_795_305_600
@@ -46,9 +45,7 @@ class Road:
 
     def __init__(self, limit: RateLimit | None = None) -> None:
         self.clock = Clock()
-        self.route = RouteHealth(
-            "r", Circuit("credential", "p", self.clock), None if limit is None else RouteLimits(limit), self.clock
-        )
+        self.route = RouteHealth("r", Circuit("credential", "p", self.clock), limit, self.clock)
 
     @property
     def now_ns(self) -> int:
