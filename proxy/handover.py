@@ -3,7 +3,8 @@
     new    asks over the control socket, and waits on a socket beside it
     old    connects there, sends its listening sockets, and does the ledger's work for the new one as for a worker
     new    serves, on the same listening sockets, and says so
-    old    accepts nothing more, lets running answers finish (however long they are), closes the store, ends
+    old    says what it knows of rates and routes, accepts nothing more, lets running answers finish (however long they are),
+           closes the store, ends
     new    owns the store, with the holds it has made meanwhile, and listens on the control socket
 
 What waits to be accepted waits in the kernel, for whoever comes. If the new one fails before it serves, nothing has happened.
@@ -18,13 +19,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from proxy.control import Caller, private_socket
 from proxy.errors import BadRequest
+from proxy.link import LinkLost
 from proxy.listening import close
+from proxy.rates import KeptRates
 from proxy.storage.guest import Guest
 from proxy.storage.sqlite import OwnerError
 
@@ -91,7 +94,35 @@ async def hand_over(gateway: Gateway, control: Path) -> None:
             log.warning("the process that was to take over is gone; this one goes on")
 
     log.info("handing over to another process")
-    gateway.heir = await gateway.peers.add(end, "successor", {"serving": gateway.succeeded.set}, lost)
+    gateway.heir = await gateway.peers.add(end, "successor", {"serving": lambda: _succeeded(gateway)}, lost)
+
+
+def _succeeded(gateway: Gateway) -> dict[str, Any]:
+    """The new process serves. Returns what it goes on with."""
+    gateway.succeeded.set()
+    rates, health = gateway.app.rates, gateway.health
+    return {
+        "rates": rates.said() if isinstance(rates, KeptRates) else {},
+        "circuits": list(health.said()),
+        "limits": health.said_limits(),
+    }
+
+
+async def serving(gateway: Gateway, guest: Guest) -> None:
+    """The new process says that it serves, and goes on with what the old one has counted and learned."""
+    try:
+        said = await guest.link.call("serving")
+    except LinkLost:
+        return  # it is gone already
+    if isinstance(gateway.app.rates, KeptRates):
+        gateway.app.rates.hear(said["rates"])
+    for key, circuit in said["circuits"]:
+        gateway.health.hear(key, circuit)
+        if gateway.health.tell is not None:
+            gateway.health.tell("circuit", key, circuit)
+    for key, windows in said["limits"].items():
+        if (limits := gateway.health.limits(key)) is not None:
+            limits.hear(*windows)
 
 
 async def inherit(gateway: Gateway, guest: Guest, control: Path) -> None:

@@ -22,6 +22,7 @@ from weakref import WeakValueDictionary
 from proxy.circuit import SECOND_NS, Circuit, Said
 from proxy.clock import Clock, SystemClock
 from proxy.errors import Remedy, UpstreamError, UpstreamRejectedUs
+from proxy.ratewindow import Said as WindowSaid
 from proxy.routelimits import RouteLimits, asked_tokens
 
 if TYPE_CHECKING:
@@ -254,6 +255,11 @@ class Health:
     def said(self) -> Iterable[tuple[str, Said]]:
         """(key, state) of all that were ever anything but well."""
         return [(key, said) for key, circuit in self._circuits.items() if (said := circuit.said()) is not None]
+
+    def said_limits(self) -> dict[str, tuple[WindowSaid, WindowSaid]]:
+        """{key: what routes that have limits were asked for}, for the process that takes over."""
+        routes = (circuit for circuit in self._circuits.values() if isinstance(circuit, RouteHealth))
+        return {route.key: route.limits.said() for route in routes if route.limits is not None}
 
     def hear(self, key: str, said: Said) -> None:
         """Another process has changed a circuit, which this one may not know."""

@@ -1,20 +1,21 @@
 """Counts of requests, tokens and requests at once, by name: one for all processes that serve together.
 
 A minute is any sixty seconds, not one by the clock, so a border between minutes admits nothing twice. Whoever takes, ends; what
-a process that is gone had taken is ended for it. Counts begin anew with the process that keeps them.
+a process that is gone had taken is ended for it. Counts begin anew with the process that keeps them; one that takes over from
+another goes on with what was taken in the last minute, not with what runs.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import NamedTuple, Protocol
 
 from proxy.clock import Clock
 from proxy.context import RateLimit
 from proxy.link import Link
-from proxy.ratewindow import SECOND_NS, Entry, Window
+from proxy.ratewindow import SECOND_NS, Entry, Said, Window
 
 SLOT_WAIT_NS = SECOND_NS
 """When to try again where too many run at once: nobody knows when one of them ends."""
@@ -131,6 +132,21 @@ class KeptRates:
             account.tokens.take_back(tokens - used_tokens, entry)
         else:
             account.tokens.add(used_tokens - tokens, now_ns)
+
+    def said(self) -> dict[str, tuple[Said, Said]]:
+        """{name: (requests, tokens)} of the last sixty seconds, for the process that takes over."""
+        now_ns = self._now_ns()
+        for account in self._accounts.values():
+            account.requests.expire(now_ns)
+            account.tokens.expire(now_ns)
+        return {name: (account.requests.said(), account.tokens.said()) for name, account in self._accounts.items()}
+
+    def hear(self, said: Mapping[str, tuple[Said, Said]]) -> None:
+        """Go on with what another process has counted."""
+        for name, (requests, tokens) in said.items():
+            account = self._accounts.setdefault(name, Account())
+            account.requests.hear(requests)
+            account.tokens.hear(tokens)
 
     def _forget_idle(self, now_ns: int) -> None:
         """Look at the two names that were not looked at for longest: more than come, so that all idle ones go."""

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from operator import attrgetter
 
 SECOND_NS = 10**9
 WINDOW_NS = 60 * SECOND_NS
 GRAIN_NS = WINDOW_NS // 600
 """What comes within a tenth of a second is kept as one, as of its last moment: a window has some 600 entries at most."""
+
+
+Said = list[tuple[int, int]]
+"""[(amount, when in ns)]: a window as it goes to another process, whose clock is the same."""
 
 
 class Entry:
@@ -68,3 +74,20 @@ class Window:
     def reset_ns(self, now_ns: int) -> int:
         """How long until all of it has expired."""
         return self._entries[-1].at_ns + WINDOW_NS - now_ns if self._entries else 0
+
+    def said(self) -> Said:
+        """All of it, for another process: what came within a second as one, as of its last moment."""
+        seconds: dict[int, tuple[int, int]] = {}
+        for entry in self._entries:
+            second = entry.at_ns // SECOND_NS
+            seconds[second] = seconds.get(second, (0, 0))[0] + entry.amount, entry.at_ns
+        return list(seconds.values())
+
+    def hear(self, said: Iterable[tuple[int, int]]) -> None:
+        """Count what another process has counted, too."""
+        for amount, at_ns in said:
+            entry = Entry(at_ns)
+            entry.amount = amount
+            self.total += amount
+            self._entries.append(entry)
+        self._entries = deque(sorted(self._entries, key=attrgetter("at_ns")))

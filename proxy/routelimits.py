@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.ratewindow import SECOND_NS, Entry, Window
+from proxy.ratewindow import SECOND_NS, Entry, Said, Window
 
 if TYPE_CHECKING:
     from proxy.chat import ChatRequest
@@ -58,6 +58,15 @@ class RouteLimits:
             return Taken(self, 0, None)
         self._tokens.expire(now_ns)
         return Taken(self, tokens, self._tokens.add(tokens, now_ns))
+
+    def said(self) -> tuple[Said, Said]:
+        """(requests, tokens) of about the last sixty seconds, for the process that takes over."""
+        return self._requests.said(), self._tokens.said()
+
+    def hear(self, requests: Said, tokens: Said) -> None:
+        """Go on with what another process has counted."""
+        self._requests.hear(requests)
+        self._tokens.hear(tokens)
 
     def end(self, now_ns: int, asked: int, entry: Entry | None, used: int) -> None:
         """What `take` counted is over, and came to so many tokens."""

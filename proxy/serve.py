@@ -27,7 +27,7 @@ from proxy.control import AdminRefusal, answers, at, socket_of
 from proxy.crew import Crew, CrewError, worker_count
 from proxy.fleet import Fleet
 from proxy.gateway import Company, Gateway
-from proxy.handover import Taken, discard, inherit, take_over
+from proxy.handover import Taken, discard, inherit, serving, take_over
 from proxy.keyforms import KeyForm, read_form
 from proxy.leaving import leave_with_the_ledger
 from proxy.listening import bind, inherited
@@ -86,7 +86,7 @@ async def serve(
                 await gateway.listen_control(control)
                 await _greet(gateway, chosen, say)
             else:
-                guest.link.tell("serving")
+                await serving(gateway, guest)
                 _say_banner(gateway, say)
                 beside.append(_inherit(gateway, guest, control, signals))
             running = [group.create_task(work) for work in beside]

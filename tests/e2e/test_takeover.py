@@ -15,10 +15,10 @@ from proxy.control import at
 from tests.e2e import files
 from tests.e2e.conftest import StartProcess
 from tests.e2e.load import load
-from tests.e2e.processes import clean_environ
+from tests.e2e.processes import clean_environ, taking_over
 from tests.e2e.test_crash import books
 from tests.e2e.test_drain import ask, begun, sections, started
-from tests.fakes import FakeOpenAI
+from tests.fakes import FakeArk, FakeOpenAI
 
 TakeOver = Callable[[Path], subprocess.Popen[bytes]]
 
@@ -163,3 +163,46 @@ async def test_where_nothing_runs_it_just_starts(take_over: TakeOver, fake_opena
     await says(tmp_path, "listens on")
     process.terminate()
     assert await asyncio.to_thread(process.wait, 10) == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_rates_and_routes_go_on(
+    gateway_process: StartProcess,
+    fake_ark: FakeArk,
+    fake_openai: FakeOpenAI,
+    tmp_path: Path,
+    workers: int,
+) -> None:
+    limited = files.route("limited", "relay", priority=2, limits={"requests_per_minute": 10})
+    process = await asyncio.to_thread(
+        gateway_process,
+        tmp_path,
+        server={"workers": workers},
+        providers={"ark": files.ark(fake_ark), "relay": files.relay(fake_openai)},
+        models={
+            "doubao-seed": files.model(
+                files.route("busy", "ark", files.ARK_MODEL, priority=1), limited, files.route("last", "relay", priority=3)
+            )
+        },
+        keys=[files.key("ci", files.KEY, rate_limit={"requests_per_minute": 15})],
+    )
+    fake_ark.fail_next(429, "ServerOverloaded", "busy", headers={"retry-after": "60"})
+    headers = {"authorization": f"Bearer {files.KEY}", "connection": "close"}
+    answered: list[str] = []
+    async with aiohttp.ClientSession(headers=headers) as session:
+
+        async def one() -> None:
+            async with ask(session, process) as response:
+                answered.append(response.headers.get("x-paifang-route", str(response.status)))
+
+        for _ in range(8):
+            await one()
+        second = await asyncio.to_thread(taking_over, process)
+        try:
+            assert await asyncio.to_thread(process.process.wait, 10) == 0
+            for _ in range(9):
+                await one()
+        finally:
+            await asyncio.to_thread(second.stop)
+    assert answered == ["limited"] * 10 + ["last"] * 5 + ["429"] * 2
+    assert len(fake_ark.requests) == 1

@@ -22,6 +22,7 @@ from proxy.errors import (
     UpstreamUnreachable,
 )
 from proxy.health import Health, RouteHealth
+from proxy.routelimits import RouteLimits
 
 S = 10**9
 START_S = 1_795_305_600
@@ -272,3 +273,11 @@ def test_states_are_found_again_until_something_changes() -> None:
     assert health.route("r", "another m", credential, None) is not route
     assert health.route("r", "m", health.credential("p", "another key"), None) is not route
     assert health.route("r", "m", credential, RateLimit(concurrent=1)) is not route
+
+
+def test_who_takes_over_goes_on_with_the_limits() -> None:
+    old, new = RouteLimits(RateLimit(requests_per_minute=2)), RouteLimits(RateLimit(requests_per_minute=2))
+    old.take(0, 0)
+    new.hear(*old.said())
+    new.take(5 * S, 0)
+    assert new.wait_ns(5 * S, 0) == 55 * S

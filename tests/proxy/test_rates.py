@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 
@@ -11,6 +12,7 @@ import pytest
 from proxy.context import RateLimit
 from proxy.link import Link
 from proxy.rates import KeptRates, LinkedRates, RatesDesk
+from proxy.ratewindow import SECOND_NS, Window
 from tests.proxy.storage.parts import MovedClock
 
 TWO = RateLimit(concurrent=2)
@@ -82,3 +84,29 @@ async def test_a_client_that_leaves_while_it_is_asked_for_keeps_no_slot(shared: 
     async with asyncio.timeout(1):
         while shared.kept.take("ci", RateLimit(concurrent=1), 0, 0).running > 1:
             await asyncio.sleep(0.01)
+
+
+def test_who_takes_over_goes_on_with_the_last_minute() -> None:
+    clock = MovedClock()
+    old, new = KeptRates(clock), KeptRates(clock)
+    limit = RateLimit(requests_per_minute=4, tokens_per_minute=100)
+    old.take("ci", limit, 1, 10)
+    clock.now_s += 50
+    old.end(old.take("ci", limit, 1, 20).number, 5)
+    new.take("ci", limit, 1, 30)
+    new.hear(json.loads(json.dumps(old.said())))
+    look = new.look("ci", limit, 1, 60)
+    assert (look.requests, look.tokens, look.param, look.wait_ns) == (3, 45, "tokens_per_minute", 10 * 10**9)
+    clock.now_s += 10
+    look = new.look("ci", limit, 1, 60)
+    assert (look.requests, look.tokens, look.param) == (2, 35, "")
+
+
+def test_a_minute_is_handed_over_as_sixty_seconds() -> None:
+    old, new = Window(), Window()
+    for number in range(600):
+        old.add(1, number * SECOND_NS // 10)
+    assert len(old.said()) == 60
+    new.hear(old.said())
+    new.expire(90 * SECOND_NS)
+    assert new.total == 300
