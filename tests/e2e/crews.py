@@ -65,6 +65,18 @@ async def metric(session: aiohttp.ClientSession, process: GatewayProcess, name: 
         return sum(sample.value for family in families for sample in family.samples if sample.name == name)
 
 
+async def counters(session: aiohttp.ClientSession, process: GatewayProcess) -> Counter[str]:
+    """Everything that counts up, by name and labels."""
+    async with session.get(f"{process.url}/metrics") as response:
+        families = [*text_string_to_metric_families(await response.text())]
+    found: Counter[str] = Counter()
+    for family in families:
+        if family.type in ("counter", "histogram"):
+            for sample in family.samples:
+                found[f"{sample.name}{sample.labels}"] = sample.value
+    return found
+
+
 async def statuses(session: aiohttp.ClientSession, process: GatewayProcess, count: int) -> Counter[int]:
     async def one() -> int:
         async with ask(session, process, max_tokens=6) as response:

@@ -15,7 +15,7 @@ import pytest
 
 from tests.e2e import files
 from tests.e2e.conftest import StartProcess
-from tests.e2e.crews import COST, lives, metric, sections, started, statuses, workers_of
+from tests.e2e.crews import COST, counters, lives, metric, sections, started, statuses, workers_of
 from tests.e2e.load import load
 from tests.e2e.processes import taking_over
 from tests.e2e.test_crash import books
@@ -62,12 +62,12 @@ async def test_a_worker_that_is_killed_under_load_is_replaced_and_the_books_are_
     gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
     process = await started(gateway_process, tmp_path, **sections(fake_openai, key={"rate_limit": {"concurrent": 32}}))
-    seen = 0.0
+    seen: Counter[str] = Counter()
     async with load(process.url, 24) as outcomes:
         for round_number in range(3):
             served = outcomes["200"]
             while outcomes["200"] < served + 100:
-                now = await metric(session, process, "paifang_requests_total")
+                now = await counters(session, process)
                 assert now >= seen, "a counter never falls"
                 seen = now
             os.kill(workers_of(process)[round_number], signal.SIGKILL)

@@ -19,7 +19,7 @@ from tests.e2e import files
 from tests.e2e.conftest import StartProcess
 from tests.e2e.crews import COST, lives, metric, sections, started, statuses, workers_of
 from tests.e2e.load import load
-from tests.e2e.processes import GatewayProcess
+from tests.e2e.processes import GatewayProcess, paifang
 from tests.e2e.test_crash import books
 from tests.e2e.test_drain import ask, begun
 from tests.fakes import FakeOpenAI
@@ -177,6 +177,14 @@ async def test_a_configuration_that_no_worker_can_take_ends_one_of_them_at_most_
 
     assert set(await asyncio.gather(*(one() for _ in range(20)))) == {200}
     assert sum(map(lives, old)) == 2
+
+
+async def test_workers_that_can_not_start_at_all_end_the_start_with_a_remedy(fake_openai: FakeOpenAI, tmp_path: Path) -> None:
+    (tmp_path / "only.py").write_text(ONLY_THE_FIRST)
+    file = files.write(tmp_path, **sections(fake_openai, plugins=[*CHAIN, "./only.py"]))
+    ended = await asyncio.to_thread(paifang, ["serve", "--port", "0"], file)
+    assert ended.returncode == 2 and "a worker did not start; what it said above tells why" in ended.stderr
+    assert "there can be only one" in ended.stderr and "Traceback" not in ended.stderr.splitlines()[-1]
 
 
 async def test_the_first_process_killed_under_load_ends_all_and_the_next_start_settles_what_was_left(
