@@ -2,7 +2,8 @@
 
 It serves on the crew's listening sockets, works on the crew's store, takes the configuration that the crew has taken, and
 leaves when it is told to. SIGTERM makes it leave, too, to be replaced; SIGINT and SIGHUP, which a terminal sends to every
-process, are the crew's to answer. Without its crew nothing can be written, so it breaks off what runs and ends.
+process, are the crew's to answer. Without its crew nothing can be written, so it accepts nothing more, breaks off what runs and
+ends; if it hangs just then and can't, a thread ends it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +40,7 @@ from proxy.storage.guest import Guest
 from proxy.storage.store import Store
 
 LOST = "the process that owns the ledger is gone"
+LOOK_EVERY_S = 1.0
 
 log = structlog.get_logger("paifang")
 
@@ -86,6 +90,8 @@ class Worker:
         )
         self._gateway = gateway = await Gateway.open(Path(welcome["file"]), os.environ, company=company)
         log_to(secrets=lambda: [*secrets_of(gateway.snapshot), *gateway.transport.secrets()])
+        hang_s = gateway.snapshot.config.server.hang_s
+        threading.Thread(target=_end_without, args=(os.getppid(), hang_s), name="orphan", daemon=True).start()
         try:
             gateway.address = welcome["address"]
             token = gateway.snapshot.config.admin.token
@@ -123,12 +129,22 @@ class Worker:
         if not self._stop.is_set():
             self._orphaned = True
             log.critical("this worker ends: " + LOST)
+            # Whoever comes next may have the same listening socket, or want the same port.
+            self._succeeded = True
         self._guest.writer.lost(LOST)
         self._hurry.set()
         self._stop.set()
 
     def _say_farewell(self) -> None:
         self._guest.link.tell("farewell", {name: self._fleet.read(name) for name in self._fleet.offers})
+
+
+def _end_without(parent: int, hang_s: float) -> None:
+    """End this process a while after its parent, whatever its event loop does: it would keep the listening socket."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_EVERY_S)
+    time.sleep(hang_s)
+    os._exit(1)
 
 
 async def _work(descriptor: int) -> int:

@@ -108,6 +108,25 @@ async def test_a_worker_whose_loop_is_blocked_is_killed_and_who_blocked_it_is_to
     assert await statuses(session, process, 12) == {200: 12}
 
 
+async def test_a_worker_that_hangs_does_not_outlive_the_first_process(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    (tmp_path / "blocking.py").write_text(BLOCKING)
+    server = {"hang_s": HANG_S, "stall_s": 0.5}
+    process = await started(
+        gateway_process, tmp_path, **sections(fake_openai, server=server, plugins=[*CHAIN, "./blocking.py"])
+    )
+    blocked = asyncio.ensure_future(ask(session, process, user="block"))
+    await said(process, "the event loop is held up")
+    workers = workers_of(process)
+    process.kill()
+    async with asyncio.timeout(HANG_S + 5):
+        while any(map(lives, workers)):
+            await asyncio.sleep(0.05)
+    with pytest.raises(aiohttp.ClientError):
+        await blocked
+
+
 async def test_who_answers_slowly_is_not_killed(
     gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
 ) -> None:
