@@ -21,7 +21,7 @@ from tests.e2e.crews import COST, lives, metric, sections, started, statuses, wo
 from tests.e2e.load import load
 from tests.e2e.processes import GatewayProcess, paifang
 from tests.e2e.test_crash import books
-from tests.e2e.test_drain import ask, begun
+from tests.e2e.test_drain import ask, begun, status
 from tests.fakes import FakeOpenAI
 
 HANG_S = 2
@@ -242,3 +242,20 @@ async def test_a_worker_that_can_not_even_be_started_is_tried_again(
     assert await statuses(session, process, 12) == {200: 12}
     resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     await said(process, '"event":"a worker serves"', 4)
+
+
+async def test_the_end_does_not_wait_for_a_worker_that_hangs(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    process = await started(gateway_process, tmp_path, **sections(fake_openai, server={"hang_s": HANG_S}))
+    assert await statuses(session, process, 12) == {200: 12}
+    workers = workers_of(process)
+    os.kill(workers[0], signal.SIGSTOP)
+    try:
+        process.process.terminate()
+        assert await status(process, HANG_S + 5) == 0
+    finally:
+        if lives(workers[0]):
+            os.kill(workers[0], signal.SIGKILL)
+    assert not any(map(lives, workers))
+    assert await books(tmp_path) == {"ci": 12 * COST}

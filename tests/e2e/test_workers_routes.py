@@ -196,3 +196,47 @@ async def test_a_full_route_is_told_with_its_wait_and_who_is_gone_keeps_no_place
     assert all(isinstance(outcome, aiohttp.ClientError) for outcome in await running)
     fake_openai.delay()
     assert await statuses(session, process, 2) == {200: 2}
+
+
+async def test_where_what_is_left_is_full_the_first_failure_is_told_or_the_shortest_wait(
+    gateway_process: StartProcess,
+    fake_ark: FakeArk,
+    fake_openai: FakeOpenAI,
+    session: aiohttp.ClientSession,
+    tmp_path: Path,
+) -> None:
+    whole = pooled(fake_ark, fake_openai)
+    whole["models"]["doubao-seed"]["routes"][1]["limits"] = {"concurrent": 1}
+    process = await started(gateway_process, tmp_path, **whole)
+    fake_ark.fail_next(500, "InternalServiceError", "broken", times=2)
+    fake_openai.delay(before_s=60)
+    running = asyncio.ensure_future(ask(session, process))
+    while not fake_openai.requests:
+        await asyncio.sleep(0.01)
+    async with ask(session, process) as failed:
+        assert (failed.status, failed.headers["x-paifang-attempts"]) == (502, "1")
+        assert (await failed.json())["error"]["code"] == "upstream_error"
+    fake_ark.fail_next(429, "ServerOverloaded", "busy", headers={"retry-after": "60"})
+    for _ in range(6):
+        async with ask(session, process) as busy:
+            assert (busy.status, busy.headers["retry-after"]) == (429, "1")
+    assert len(fake_openai.requests) == 1
+    running.cancel()
+
+
+async def test_what_an_active_check_finds_out_every_worker_heeds(
+    gateway_process: StartProcess,
+    fake_ark: FakeArk,
+    fake_openai: FakeOpenAI,
+    session: aiohttp.ClientSession,
+    tmp_path: Path,
+) -> None:
+    whole = pooled(fake_ark, fake_openai)
+    whole["providers"]["ark"]["api_key"] = "wrong"
+    process = await started(gateway_process, tmp_path, **whole, health={"check_every_s": 1})
+    async with asyncio.timeout(10):
+        while await state_of(process) != "refused":
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(TOLD_S)
+    assert await who(session, process, 30) == {("second", "1"): 30}
+    assert len(fake_ark.requests) == 1

@@ -101,3 +101,9 @@ def test_a_fifth_of_a_pool_s_requests_may_be_on_a_further_attempt_and_at_least_t
     assert [budget.take() for _ in range(most + 2)] == [True] * most + [False] * 2
     budget.free()
     assert budget.take()
+
+
+@pytest.mark.parametrize(("workers", "most"), [(1, 3), (2, 2), (3, 1), (8, 1)])
+def test_workers_have_a_part_each_of_the_least_retries(workers: int, most: int) -> None:
+    budget = RetryBudget(workers)
+    assert [budget.take() for _ in range(most + 1)] == [True] * most + [False]
