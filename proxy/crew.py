@@ -129,7 +129,6 @@ class Crew(Alone):
         pause_s = FIRST_PAUSE_S
         while not self._leaving:
             hand = self._hand(number)
-            started_s = asyncio.get_running_loop().time()
             try:
                 await self._run(hand, control, first)
             except OSError as error:
@@ -139,7 +138,8 @@ class Crew(Alone):
             self.restarts += 1
             status = None if hand.process is None else hand.process.returncode
             log.error("a worker ended by itself and is replaced", worker=number, status=status, restarts=self.restarts)
-            if asyncio.get_running_loop().time() - started_s > STEADY_S:
+            since_s = hand.serving_since_s
+            if since_s is not None and asyncio.get_running_loop().time() - since_s > STEADY_S:
                 pause_s = FIRST_PAUSE_S
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -44,6 +44,8 @@ class Hand:
         self.process: asyncio.subprocess.Process | None = None
         self.said: dict[str, Any] = {}
         """{name: what it had counted when it was last asked}."""
+        self.serving_since_s: float | None = None
+        """By the event loop's clock; None: it doesn't serve yet."""
         self._gateway = gateway
         self._serves = asyncio.Event()
         self._rates = RatesDesk(rates)
@@ -79,8 +81,9 @@ class Hand:
             )
             watching = asyncio.create_task(self._watch())
             await self.process.wait()
-            # What it said last may still be on its way.
-            await self.peer.link.closed
+            # What it said last may still be on its way. A child of its own may have kept its end of the link.
+            await asyncio.wait((self.peer.link.closed,), timeout=GRACE_S)
+            self.peer.link.close()
         except OSError:
             ours.close()
             raise
@@ -95,6 +98,7 @@ class Hand:
 
     def serves(self) -> None:
         """It has said so. Let it know what is known of the routes."""
+        self.serving_since_s = asyncio.get_running_loop().time()
         self._serves.set()
         self._tell_health()
         log.info("a worker serves", worker=self.number, pid=self._pid)

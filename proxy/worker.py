@@ -149,7 +149,9 @@ def _end_without(parent: int, hang_s: float) -> None:
 
 async def _work(descriptor: int) -> int:
     try:
-        return await Worker().run(socket.socket(fileno=descriptor))
+        end = socket.socket(fileno=descriptor)
+        end.set_inheritable(False)
+        return await Worker().run(end)
     except LinkLost:
         return 1
     except ConfigError as error:

@@ -259,3 +259,34 @@ async def test_the_end_does_not_wait_for_a_worker_that_hangs(
             os.kill(workers[0], signal.SIGKILL)
     assert not any(map(lives, workers))
     assert await books(tmp_path) == {"ci": 12 * COST}
+
+
+FORKING = """
+import os, sys, time
+from pathlib import Path
+from proxy import hookimpl
+
+@hookimpl
+def startup():
+    if "worker" in sys.argv[0] and not (child := os.fork()):
+        time.sleep(60)
+        os._exit(0)
+    elif "worker" in sys.argv[0]:
+        with Path(__file__).with_name("children").open("a") as children:
+            print(child, file=children)
+"""
+"""A plugin whose children keep every descriptor of their worker."""
+
+
+async def test_a_worker_whose_child_lives_on_is_replaced_all_the_same(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    (tmp_path / "forking.py").write_text(FORKING)
+    process = await started(gateway_process, tmp_path, **sections(fake_openai, plugins=[*CHAIN, "./forking.py"]))
+    try:
+        os.kill(workers_of(process)[0], signal.SIGKILL)
+        await said(process, '"event":"a worker serves"', 4)
+        assert await metric(session, process, "paifang_worker_restarts_total") == 1
+    finally:
+        for child in map(int, (tmp_path / "children").read_text().split()):
+            os.kill(child, signal.SIGKILL)
