@@ -35,7 +35,7 @@ def sections(fake: FakeOpenAI, workers: int = 3, **more: Any) -> dict[str, Any]:
 async def started(gateway_process: StartProcess, folder: Path, **more: Any) -> GatewayProcess:
     """Once every worker serves; the first is ready earlier."""
     process = await asyncio.to_thread(gateway_process, folder, **more)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while "listens on" not in process.log.read_text():
             await asyncio.sleep(0.05)
     return process

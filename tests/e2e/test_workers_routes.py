@@ -82,7 +82,7 @@ async def kill_all(process: GatewayProcess) -> None:
     old = workers_of(process)
     for pid in old:
         os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         while set(workers_of(process)) & set(old):
             await asyncio.sleep(0.05)
 
