@@ -312,7 +312,7 @@ class Scrape(Collector):
         yield self._fault_counts("paifang_loop_stalls", "Times that the event loop was held up, by hook.", "stalls")
         yield self._switched_off()
         yield GaugeMetricFamily(
-            "paifang_ledger_unsettled", "Holds that are neither settled nor void.", value=self._most("unsettled")
+            "paifang_ledger_unsettled", "Holds that are neither settled nor void.", value=self._states[0]["unsettled"]
         )
         yield GaugeMetricFamily("paifang_workers", "Processes that serve.", value=self._most("workers"))
         yield CounterMetricFamily(

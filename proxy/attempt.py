@@ -96,7 +96,6 @@ class Attempts:
             try:
                 return await self._attempt(story, planning.as_held(ctx, target), deadline_s)
             except UpstreamError as error:
-                failure = error
                 log.warning(
                     "attempt failed",
                     request_id=ctx.request_id,
@@ -124,7 +123,7 @@ class Attempts:
                     await story.waiting(asyncio.sleep(pause_s))
                 if target.health.wait_ns(monotonic_ns(), asked) or not budget.take():
                     raise
-                slot = budget
+                slot, failure = budget, error.with_traceback(None)  # which would refer to this frame, and so to itself
                 # What this route said must not get into the next one's answer.
                 story.reply = reply_to(story.asked)
 
