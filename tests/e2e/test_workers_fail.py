@@ -215,9 +215,10 @@ async def test_the_first_process_killed_under_load_ends_all_and_the_next_start_s
         while outcomes["200"] < 200:
             await asyncio.sleep(0.02)
         process.kill()
-        async with asyncio.timeout(10):
-            while any(map(lives, workers)):
-                await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
+    async with asyncio.timeout(10):
+        while any(map(lives, workers)):
+            await asyncio.sleep(0.02)
     answers = outcomes.pop("200")
     # Cut off, refused by a worker that can write nothing any more, or not accepted; never an answer that is wrong.
     assert not {outcome for outcome in outcomes if outcome.isdigit()} - {"503"}
