@@ -80,18 +80,14 @@ class Attempts:
             again = target not in untried
             if not again:
                 untried.remove(target)
-            health = target.health
-            if health.linked is None:
-                story.flight = health.begin(monotonic_ns(), asked, slot, again=again)
+            if target.health.linked is None:
+                story.flight = target.health.begin(monotonic_ns(), asked, slot, again=again)
             else:
-                story.flight = await health.linked.begin(health, asked, slot, again=again)
+                story.flight = await target.health.linked.begin(target.health, asked, slot, again=again)
                 if story.flight is None:
-                    slot = None
-                    target = retry.first(untried, asked, monotonic_ns())
-                    if target is None and failure is not None and not isinstance(failure, UpstreamBusy):
-                        raise failure
+                    slot, target = None, retry.first(untried, asked, monotonic_ns())
                     if target is None:
-                        raise planning.refusal(ctx, monotonic_ns())
+                        raise planning.none_left(ctx, failure, monotonic_ns())
                     continue
             try:
                 return await self._attempt(story, planning.as_held(ctx, target), deadline_s)

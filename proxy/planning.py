@@ -11,7 +11,7 @@ from proxy.chat import ChatRequest, Task
 from proxy.context import RequestContext, Target, advance
 from proxy.endpoints import tasks
 from proxy.endpoints.chat import check_cap
-from proxy.errors import BadRequest, Forbidden, GatewayError, NoRoute, UpstreamBusy, UpstreamRejectedUs
+from proxy.errors import BadRequest, Forbidden, GatewayError, NoRoute, UpstreamBusy, UpstreamError, UpstreamRejectedUs
 from proxy.jsontext import dumps
 from proxy.snapshot import ModelEntry
 
@@ -80,6 +80,11 @@ def refusal(ctx: RequestContext, now_ns: int) -> GatewayError:
             code=states[0][1],
         )
     return NoRoute("Every route of this model has failed lately; try again later.", retry_after_s=wait_s)
+
+
+def none_left(ctx: RequestContext, failure: UpstreamError | None, now_ns: int) -> GatewayError:
+    """What a client is told where all that is left turns out to be full. failure: of the last attempt."""
+    return refusal(ctx, now_ns) if failure is None or isinstance(failure, UpstreamBusy) else failure
 
 
 def shortest_wait_s(ctx: RequestContext, now_ns: int) -> float:
