@@ -88,7 +88,11 @@ class Worker:
             health=self._health,
             fleet=self._fleet,
         )
-        self._gateway = gateway = await Gateway.open(Path(welcome["file"]), os.environ, company=company)
+        try:
+            self._gateway = gateway = await Gateway.open(Path(welcome["file"]), os.environ, company=company)
+        except ConfigError:
+            self._stop.set()  # the link ends with the store, which says nothing of the crew
+            raise
         log_to(secrets=lambda: [*secrets_of(gateway.snapshot), *gateway.transport.secrets()])
         hang_s = gateway.snapshot.config.server.hang_s
         threading.Thread(target=_end_without, args=(os.getppid(), hang_s), name="orphan", daemon=True).start()

@@ -35,10 +35,13 @@ async def session() -> AsyncIterator[aiohttp.ClientSession]:
         yield made
 
 
-async def said(process: GatewayProcess, text: str, times: int = 1, within_s: float = 40) -> None:
-    async with asyncio.timeout(within_s):
-        while process.log.read_text().count(text) < times:
-            await asyncio.sleep(0.05)
+async def said(process: GatewayProcess, text: str, times: int = 1, within_s: float = 60) -> None:
+    try:
+        async with asyncio.timeout(within_s):
+            while process.log.read_text().count(text) < times:
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"it did not say {text!r} {times} times:\n{process.log.read_text()}") from None
 
 
 def lines(process: GatewayProcess, text: str) -> list[dict[str, Any]]:
@@ -182,6 +185,7 @@ async def test_a_configuration_that_no_worker_can_take_ends_one_of_them_at_most_
     await said(process, "ended by itself and is replaced", 4)
     assert sum(map(lives, old)) == 2
     assert await statuses(session, process, 20) == {200: 20}
+    assert "owns the ledger is gone" not in process.log.read_text()
     # It is tried again, ever more seldom.
     starts = [line["timestamp"] for line in lines(process, "ended by itself and is replaced")]
     assert len(starts) < 9
