@@ -160,7 +160,8 @@ class Attempts:
         finally:
             ended_ns, first_token_ns = self._app.clock.monotonic_ns(), story.first_token_ns
             if story.flight is not None:
-                story.flight.end(ended_ns, story.evidence(), failure, ok=outcome == "ok")
+                used = story.evidence() if story.flight.counts else None
+                story.flight.end(ended_ns, used, failure, ok=outcome == "ok")
                 story.flight = None
             story.attempts.append(
                 Attempt(

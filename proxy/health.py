@@ -174,6 +174,11 @@ class Flight:
             circuit.recover()
         self._trials = ()
 
+    @property
+    def counts(self) -> bool:
+        """Whether its tokens count among the limits of its route."""
+        return self._counted is not None
+
     def end(self, now_ns: int, usage: Usage | None, error: UpstreamError | None, *, ok: bool) -> None:
         """usage: what the answer came to. error: the provider's failure. Neither that nor ok: it says nothing of the route."""
         if ok or (error is not None and error.remedy is Remedy.NEVER):
