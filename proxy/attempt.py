@@ -25,6 +25,7 @@ from proxy.errors import (
     UpstreamTimeout,
 )
 from proxy.estimate import Tally
+from proxy.faults import is_own_cancellation
 from proxy.redaction import redact_error
 from proxy.retry import Jitter, RetryBudget
 from proxy.story import Story
@@ -148,10 +149,10 @@ class Attempts:
             if isinstance(error, UpstreamError) and not _too_slow_a_client(error, story, deadline_s):
                 failure = error
             raise
-        except (ClientGone, asyncio.CancelledError):
-            outcome = "client_gone" if story.end == "complete" else story.end
-            raise
-        except Exception as error:
+        except BaseException as error:
+            if isinstance(error, ClientGone) or is_own_cancellation(error):
+                outcome = "client_gone" if story.end == "complete" else story.end
+                raise
             fault = PluginFault(f"The adapter {target.adapter!r} failed.", param=target.adapter)
             outcome = fault.code
             self._app.faults.failures[target.adapter, "exchange"] += 1

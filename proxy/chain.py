@@ -2,24 +2,25 @@
 
 pluggy keeps the order but cannot await, so the calls are ours: one after another, `def` and `async def` alike. The list of
 calls is frozen at start and reload, with every plugin's own section of gateway.yaml bound to its `config` argument.
-A plugin that raises anything but a GatewayError, or makes the request wait too long, fails it, named: guards fail closed.
+A plugin that raises anything but a GatewayError, be it SystemExit, or makes the request wait too long, fails it, named: guards
+fail closed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import pluggy
 
 from proxy.context import Forecast, RequestContext
 from proxy.deadlines import Deadlines, Overdue
 from proxy.errors import GatewayError, PluginFault
+from proxy.faults import is_own_cancellation
 from proxy.hookspecs import STAGE_OF_HOOK
 from proxy.strikes import Strikes
 
@@ -42,6 +43,14 @@ class Call:
     bound: Mapping[str, Any]
     plain: bool
     """It takes the context alone."""
+
+
+class PluginHold(NamedTuple):
+    """A Hold, and whose it is."""
+
+    plugin: str
+    hold: Any
+    output_cap: int | None
 
 
 class Chain:
@@ -84,40 +93,51 @@ class Chain:
     async def first(self, hook: str, ctx: RequestContext, expected: type, lacks: Lacks | None = None, **more: Any) -> Any:
         """The first answer that is not None, or None. Raises: PluginFault if it isn't what was expected."""
         for call in self._calls[hook]:
-            answer = self._call(hook, call, ctx, more)
-            if answer is not None:
-                if hasattr(answer, "__await__"):
-                    answer = await self._awaited(hook, call, ctx, answer)
-                    if answer is None:
-                        continue
+            try:
+                answer = self._call(hook, call, ctx, more)
+                if answer is None:
+                    continue
+                if hasattr(answer, "__await__") and (answer := await self._awaited(hook, call, ctx, answer)) is None:
+                    continue
                 if not isinstance(answer, expected):
                     raise self._junk(hook, call, answer, expected.__name__)
                 if lacks is not None and (wanted := lacks(answer)):
                     raise self._junk(hook, call, answer, wanted)
                 return answer
+            except BaseException as error:
+                raise self._judged(hook, call, error)  # noqa: B904 - most of the time the very same error
         return None
 
     async def every(self, hook: str, ctx: RequestContext) -> None:
         """Ask everyone; whoever objects raises."""
         for call in self._calls[hook]:
-            answer = self._call(hook, call, ctx, {})
-            if answer is not None and hasattr(answer, "__await__"):
-                answer = await self._awaited(hook, call, ctx, answer)
-            if answer is not None:
-                # Whoever answers False means to refuse; to let that pass would be to fail open.
-                raise self._junk(hook, call, answer, "nothing, or an error raised,")
+            try:
+                answer = self._call(hook, call, ctx, {})
+                if answer is not None and hasattr(answer, "__await__"):
+                    answer = await self._awaited(hook, call, ctx, answer)
+                if answer is not None:
+                    # Whoever answers False means to refuse; to let that pass would be to fail open.
+                    raise self._junk(hook, call, answer, "nothing, or an error raised,")
+            except BaseException as error:
+                raise self._judged(hook, call, error)  # noqa: B904
 
-    async def holds(self, ctx: RequestContext, taken: list[Any]) -> None:
+    async def holds(self, ctx: RequestContext, taken: list[PluginHold]) -> None:
         """Append every plugin's Hold to `taken`, which tells the caller what to void if one of them refuses."""
         for call in self._calls["reserve"]:
-            hold = self._call("reserve", call, ctx, {})
-            if hold is not None and hasattr(hold, "__await__"):
-                hold = await self._awaited("reserve", call, ctx, hold)
-            if hold is None:
-                continue
-            if not (callable(getattr(hold, "settle", None)) and callable(getattr(hold, "void", None))):
-                raise self._junk("reserve", call, hold, "Hold with settle(charge) and void()")
-            taken.append(hold)
+            try:
+                hold = self._call("reserve", call, ctx, {})
+                if hold is not None and hasattr(hold, "__await__"):
+                    hold = await self._awaited("reserve", call, ctx, hold)
+                if hold is None:
+                    continue
+                if not (callable(getattr(hold, "settle", None)) and callable(getattr(hold, "void", None))):
+                    raise self._junk("reserve", call, hold, "Hold with settle(charge) and void()")
+                cap = getattr(hold, "output_cap", None)
+                if cap is not None and (type(cap) is not int or cap < 1):
+                    raise self._junk("reserve", call, hold, "Hold whose output_cap is None, or 1 or more,")
+                taken.append(PluginHold(call.plugin, hold, cap))
+            except BaseException as error:
+                raise self._judged("reserve", call, error)  # noqa: B904
 
     async def forecasts(self, ctx: RequestContext) -> list[Forecast]:
         """What every plugin's `reserve` would come to, in their order."""
@@ -127,8 +147,11 @@ class Chain:
                 answer = self._call("foresee", call, ctx, {})
                 if answer is not None and hasattr(answer, "__await__"):
                     answer = await self._awaited("foresee", call, ctx, answer)
-            except GatewayError as error:
-                answer = Forecast(refusal=error)
+            except BaseException as error:
+                judged = self._judged("foresee", call, error)
+                if not isinstance(judged, GatewayError):
+                    raise
+                answer = Forecast(refusal=judged)
             if answer is None:
                 continue
             if not isinstance(answer, Forecast):
@@ -147,15 +170,18 @@ class Chain:
     ) -> Any:
         """Each plugin gets the last one's answer under `name`; None leaves it as it is. Raises: PluginFault."""
         for call in self._calls[hook]:
-            answer = self._call(hook, call, ctx, {name: value})
-            if answer is not None and hasattr(answer, "__await__"):
-                answer = await self._awaited(hook, call, ctx, answer)
-            if answer is not None:
-                if not isinstance(answer, expected):
-                    raise self._junk(hook, call, answer, f"value for {name}")
-                if lacks is not None and (wanted := lacks(answer)):
-                    raise self._junk(hook, call, answer, wanted)
-                value = answer
+            try:
+                answer = self._call(hook, call, ctx, {name: value})
+                if answer is not None and hasattr(answer, "__await__"):
+                    answer = await self._awaited(hook, call, ctx, answer)
+                if answer is not None:
+                    if not isinstance(answer, expected):
+                        raise self._junk(hook, call, answer, f"value for {name}")
+                    if lacks is not None and (wanted := lacks(answer)):
+                        raise self._junk(hook, call, answer, wanted)
+                    value = answer
+            except BaseException as error:
+                raise self._judged(hook, call, error)  # noqa: B904
         return value
 
     async def notify(self, hook: str, ctx: RequestContext, **more: Any) -> None:
@@ -165,16 +191,21 @@ class Chain:
                 answer = self._call(hook, call, ctx, more)
                 if answer is not None and hasattr(answer, "__await__"):
                     await self._awaited(hook, call, ctx, answer)
-            except Exception as error:
-                if not isinstance(error, PluginFault):
+            except BaseException as error:
+                judged = self._judged(hook, call, error)
+                if not isinstance(judged, GatewayError):
+                    raise
+                if not isinstance(judged, PluginFault):
                     self._report(call.plugin, hook, error)
 
-    def hold_failed(self, hold: object, what: str, error: BaseException) -> PluginFault:
-        """A hold raised or hung where it should `what`: tell of it, and name the plugin whose it is."""
-        module = type(hold).__module__
-        plugin = next((call.plugin for call in self._calls["reserve"] if call.function.__module__ == module), module)
-        self._report(plugin, "reserve", error)
-        return _fault(plugin, f"failed to {what} its hold")
+    def hold_failed(self, held: PluginHold, what: str, error: BaseException) -> BaseException:
+        """A hold raised or hung where it should `what`. Returns what is to be raised: a PluginFault that names its plugin; a
+        refusal, and the cancellation of this task, as it is.
+        """
+        if isinstance(error, GatewayError) or is_own_cancellation(error):
+            return error
+        self._report(held.plugin, "reserve", error)
+        return _fault(held.plugin, f"failed to {what} its hold")
 
     def _call(self, hook: str, call: Call, ctx: RequestContext, more: Mapping[str, Any]) -> Any:
         """What a hook answers: for an `async def`, something to be awaited."""
@@ -186,10 +217,6 @@ class Chain:
             for name in call.wants:
                 arguments[name] = ctx if name == "ctx" else more[name]
             return call.function(**arguments)
-        except GatewayError:
-            raise
-        except Exception as error:
-            raise self._failed(hook, call, error) from error
         finally:
             ctx.timeline.hooks_ns.append((call.plugin, hook, time.perf_counter_ns() - started_ns))
 
@@ -198,27 +225,24 @@ class Chain:
         try:
             with self._deadlines.until(self._deadlines.loop.time() + HOOK_S):
                 return await answer
-        except GatewayError:
-            raise
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # Nobody cancels this request: the plugin awaited something that was cancelled.
-            raise self._failed(hook, call, error) from error
-        except Exception as error:
-            raise self._failed(hook, call, error) from error
         finally:
             # Making the coroutine was timed as a call of its own; this is where it ran.
             ctx.timeline.hooks_ns[-1] = (call.plugin, hook, time.perf_counter_ns() - started_ns)
 
-    def _failed(self, hook: str, call: Call, error: BaseException) -> PluginFault:
+    def _judged(self, hook: str, call: Call, error: BaseException) -> BaseException:
+        """What is to be raised where a hook raised this: the plugin's fault, named; a refusal, and the cancellation of this
+        task, as it is.
+        """
+        if isinstance(error, GatewayError) or is_own_cancellation(error):
+            return error
         self._report(call.plugin, hook, error)
         if isinstance(error, Overdue):
             self.strike(call.plugin, hook, f"waited for more than {HOOK_S} s")
         return _fault(call.plugin, f"failed in {hook}")
 
     def _junk(self, hook: str, call: Call, answer: object, expected: str) -> PluginFault:
+        if inspect.iscoroutine(answer):
+            answer.close()  # or Python would complain that nobody awaited it
         fault = _fault(call.plugin, f"answered {hook} with {type(answer).__name__} where {expected} was expected")
         self._report(call.plugin, hook, fault)
         return fault

@@ -10,6 +10,7 @@ from proxy import probe
 from proxy.chat import Task
 from proxy.context import Target
 from proxy.errors import GatewayError, UpstreamError
+from proxy.faults import is_own_cancellation
 from proxy.gateway import Gateway
 from proxy.snapshot import Snapshot
 
@@ -56,7 +57,9 @@ async def _check(gateway: Gateway, snapshot: Snapshot, task: Task, target: Targe
         failure = error
     except GatewayError:
         pass  # the door can't do so small a request: that says nothing of the route
-    except Exception:
+    except BaseException as error:
+        if is_own_cancellation(error):
+            raise
         log.exception("adapter failed", adapter=target.adapter, route=target.label)
     finally:
         flight.end(clock.monotonic_ns(), None, failure, ok=ok)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -44,6 +46,27 @@ async def switched_off(fleet: Fleet) -> dict[str, list[str]]:
         for plugin, hook in off:
             found.setdefault(plugin, set()).add(hook)
     return {plugin: sorted(hooks) for plugin, hooks in found.items()}
+
+
+def is_own_cancellation(error: BaseException) -> bool:
+    """Whether somebody cancels the task that runs. Else it is a fault like any other: what was awaited had been cancelled."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def described(error: BaseException) -> str:
+    """On one line, for who runs the gateway: "OSError: no such thing"."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
+
+
+def place_of(error: BaseException) -> str:
+    """Where it was raised: "mine.py:6"."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
 
 
 def log_fault(plugin: str, hook: str, error: BaseException) -> None:

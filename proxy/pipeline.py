@@ -20,6 +20,7 @@ from proxy.chat import ChatRequest
 from proxy.context import Principal, RequestContext, advance
 from proxy.errors import Draining, GatewayError, GatewayFault, RequestError, Unauthenticated
 from proxy.events import event_of
+from proxy.faults import is_own_cancellation
 from proxy.overload import Load
 from proxy.redaction import redact_error
 from proxy.story import Story
@@ -100,16 +101,17 @@ class Pipeline:
             story.error = error
         except ClientGone:
             story.end = "client_gone"
-        except asyncio.CancelledError:
-            if story.end != "shutdown":
+        except BaseException as error:
+            if not is_own_cancellation(error):
+                log.exception("internal error", request_id=story.ctx.request_id)
+                story.error = GatewayFault("The gateway failed; its log says more under this request's id.")
+            elif story.end != "shutdown":
                 self._conclude_later(story)
                 raise
-            if story.task is not None:
-                story.task.uncancel()
-            story.error = Draining("The gateway shut down before the answer was complete.", retry_after_s=1)
-        except Exception:
-            log.exception("internal error", request_id=story.ctx.request_id)
-            story.error = GatewayFault("The gateway failed; its log says more under this request's id.")
+            else:
+                if story.task is not None:
+                    story.task.uncancel()
+                story.error = Draining("The gateway shut down before the answer was complete.", retry_after_s=1)
         try:
             await self._conclude(story)
         except asyncio.CancelledError:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
+from typing import NamedTuple
 
 import structlog
 from aiohttp import web
 
 from proxy.boot import Loaded
-from proxy.errors import ConfigError, NotFound, Problem
+from proxy.chain import Report
+from proxy.errors import ConfigError, GatewayError, NotFound, PluginFault, Problem
+from proxy.faults import described, is_own_cancellation
 from proxy.server import Handler, Route
 
-Handlers = Mapping[tuple[str, str], tuple[Handler, str]]
-"""{(method, path): what a plugin registered for it, on which listener}."""
+LISTENERS = ("main", "metrics")
+
+
+class PluginHandler(NamedTuple):
+    """What a plugin registered for a path."""
+
+    plugin: str
+    handler: Handler
+    listener: str
+
+
+Handlers = Mapping[tuple[str, str], PluginHandler]
+"""By (method, path)."""
 
 log = structlog.get_logger("paifang")
 
@@ -20,15 +34,17 @@ log = structlog.get_logger("paifang")
 class PluginPaths:
     """Serves each path with whatever the plugins have for it now."""
 
-    def __init__(self, handlers: Handlers) -> None:
+    def __init__(self, handlers: Handlers, report: Report) -> None:
+        """report: told of every fault of a handler."""
         self._handlers = handlers
+        self._report = report
         self._served: Set[tuple[str, str]] | None = None
         """None: nobody has asked for the routes."""
 
     def routes(self) -> list[Route]:
         """Those of the configuration in use. Later ones can't be added to."""
         self._served = frozenset(self._handlers)
-        return [Route(method, path, self._of_now(method, path), on) for (method, path), (_, on) in self._handlers.items()]
+        return [Route(*at, self._of_now(*at), found.listener) for at, found in self._handlers.items()]
 
     def change_to(self, handlers: Handlers) -> None:
         if self._served is not None and (unserved := handlers.keys() - self._served):
@@ -40,22 +56,43 @@ class PluginPaths:
             found = self._handlers.get((method, path))
             if found is None:
                 raise NotFound("The plugin that served this path is no longer listed.")
-            return await found[0](request)
+            return await self._answer(found, request)
 
         return handler
+
+    async def _answer(self, found: PluginHandler, request: web.Request) -> web.StreamResponse:
+        try:
+            answer = await found.handler(request)
+            if not isinstance(answer, web.StreamResponse):
+                raise TypeError(f"a handler answered with {type(answer).__name__}, which is no response")
+            return answer
+        except (GatewayError, web.HTTPException):
+            raise
+        except BaseException as error:
+            left = isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing())
+            if left or is_own_cancellation(error):
+                raise
+            self._report(found.plugin, "register_routes", error)
+            if request.writer.output_size:
+                raise ConnectionError("the answer broke off") from error  # it has begun, so it can't become another
+            raise PluginFault(f"Plugin {found.plugin!r} failed to answer.", param=found.plugin) from error
 
 
 def handlers_of(loaded: Loaded) -> Handlers:
     """What the plugins of a configuration register. Raises: ConfigError."""
-    handlers: dict[tuple[str, str], tuple[Handler, str]] = {}
-
-    def register(method: str, path: str, handler: Handler, listener: str = "main") -> None:
-        handlers[method, path] = handler, listener
-
+    handlers: dict[tuple[str, str], PluginHandler] = {}
     for impl in reversed(loaded.registry.manager.hook.register_routes.get_hookimpls()):
+        plugin: str = impl.plugin_name
+
+        def register(method: str, path: str, handler: Handler, listener: str = "main", plugin: str = plugin) -> None:
+            web.UrlDispatcher().add_route(method, path, handler)  # which raises ValueError for what can't be served
+            if listener not in LISTENERS:
+                raise ValueError(f"the listener is {listener!r}, expected one of {', '.join(LISTENERS)}")
+            handlers[method, path] = PluginHandler(plugin, handler, listener)
+
         try:
             impl.function(register)
-        except Exception as error:  # whatever a plugin may raise
-            told = f"plugin {impl.plugin_name!r} can't register its routes: {type(error).__name__}: {error}"
+        except BaseException as error:  # whatever a plugin may raise
+            told = f"plugin {impl.plugin_name!r} can't register its routes: {described(error)}"
             raise ConfigError(loaded.file.name, [Problem("plugins", told)]) from error
     return handlers

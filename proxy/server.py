@@ -16,6 +16,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.clientconnection import SERVER, ClientConnection, Sparingly, error_response, last_response
 from proxy.errors import BadRequest, GatewayError, GatewayFault, MethodNotAllowed, NotFound, PayloadTooLarge
+from proxy.faults import is_own_cancellation
 from proxy.listening import BACKLOG, SharedListener
 from proxy.overload import Load
 
@@ -60,7 +61,9 @@ async def one_error_shape(request: web.Request, handler: Handler) -> web.StreamR
         return error_response(_of_http(exception, request), allowed)
     except ConnectionError:
         raise
-    except Exception:
+    except BaseException as error:
+        if is_own_cancellation(error):
+            raise
         log.exception("internal error", path=request.path)
         return error_response(GatewayFault("The gateway failed; its log says more."))
 

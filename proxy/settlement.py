@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from proxy import exposure
-from proxy.chain import HOOK_S
+from proxy.chain import HOOK_S, Chain, PluginHold
 from proxy.chat import Usage
 from proxy.context import Charge, RequestContext, advance
 from proxy.errors import GatewayError, LedgerUnavailable
@@ -32,7 +32,7 @@ async def reserve(story: Story, keys: KeyStore, ledger: Ledger) -> None:
     story.held = story.ctx.chat
     await story.ctx.snapshot.chain.holds(story.ctx, story.holds)
     story.reserved = True
-    caps = [cap for hold in story.holds if (cap := getattr(hold, "output_cap", None)) is not None]
+    caps = [held.output_cap for held in story.holds if held.output_cap is not None]
     if caps:
         story.clamped = min(caps)
         advance(story.ctx, candidates=lowered(story.ctx.candidates, story.clamped))
@@ -125,16 +125,14 @@ async def _give_back(story: Story, ledger: Ledger, exposures: Sequence[Exposure]
 
 async def tell(story: Story, event: str, *arguments: Any) -> None:
     """Call `dispatched`, `checkpoint` or `expose` on every hold that has it."""
-    for hold in story.holds:
-        listener = getattr(hold, event, None)
-        if listener is None:
-            continue
+    chain = story.ctx.snapshot.chain
+    for held in story.holds:
         try:
-            await _answer(listener(*arguments))
-        except GatewayError:
-            raise
-        except Exception as error:
-            raise story.ctx.snapshot.chain.hold_failed(hold, f"take {event} for", error) from error
+            listener = getattr(held.hold, event, None)
+            if listener is not None:
+                await _answer(listener(*arguments))
+        except BaseException as error:
+            raise chain.hold_failed(held, f"take {event} for", error)  # noqa: B904 - most of the time the very same error
 
 
 async def checkpoint(story: Story) -> None:
@@ -146,20 +144,22 @@ async def checkpoint(story: Story) -> None:
 
 async def _close(story: Story, charge: Charge | None) -> GatewayError | None:
     """Returns the first fault. A hold that can't be settled stays among the others, to be voided with them."""
+    chain, what = story.ctx.snapshot.chain, "void" if charge is None else "settle"
     fault: GatewayError | None = None
     while story.holds:
-        hold = story.holds[0]
+        held = story.holds[0]
         try:
-            answer = story.ending or (hold.void() if charge is None else hold.settle(charge))
+            answer = story.ending or (held.hold.void() if charge is None else held.hold.settle(charge))
             if hasattr(answer, "__await__"):
                 # A client that leaves must not cut it off half-way; whoever goes on from there waits for the same one.
-                story.ending = story.ending or asyncio.ensure_future(_answer(answer))
+                story.ending = story.ending or asyncio.ensure_future(_ended(chain, held, what, answer))
                 answer = await asyncio.shield(story.ending)
-        except Exception as error:
+        except BaseException as error:
+            failed = chain.hold_failed(held, what, error)
+            if not isinstance(failed, GatewayError):
+                raise
             story.ending = None
-            if not isinstance(error, GatewayError):
-                error = story.ctx.snapshot.chain.hold_failed(hold, "void" if charge is None else "settle", error)
-            fault = fault or error
+            fault = fault or failed
             if charge is not None:
                 return fault
         else:
@@ -174,6 +174,14 @@ def _lacks(charge: Charge) -> str:
     if type(charge.amount_nanousd) is not int or charge.amount_nanousd < 0:
         return "Charge of whole nano-USD, 0 or more,"
     return "" if isinstance(charge.usage, Usage) else "Charge with its Usage"
+
+
+async def _ended(chain: Chain, held: PluginHold, what: str, answer: Any) -> Any:
+    # A task that raises SystemExit ends the event loop, so the fault is made one in here.
+    try:
+        return await _answer(answer)
+    except BaseException as error:
+        raise chain.hold_failed(held, what, error)  # noqa: B904 - most of the time the very same error
 
 
 async def _answer(value: Any) -> Any:

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 from proxy.adapter import Exchange
 from proxy.anomalies import judged
+from proxy.chain import PluginHold
 from proxy.chat import Answer, ChatEvent, ChatRequest, Usage, Verbatim
 from proxy.clientconnection import SERVER
 from proxy.clock import Clock
-from proxy.context import Attempt, Charge, EndReason, Hold, Outcome, RequestContext, Target
+from proxy.context import Attempt, Charge, EndReason, Outcome, RequestContext, Target
 from proxy.errors import GatewayError
 from proxy.estimate import Tally
 from proxy.health import Flight
@@ -43,7 +44,7 @@ class Story:
     """The request as the client sent it."""
     held: ChatRequest | None = None
     """The request that the holds cover."""
-    holds: list[Hold] = field(default_factory=list)
+    holds: list[PluginHold] = field(default_factory=list)
     ending: asyncio.Future[Any] | None = None
     """How the first of the holds ends, where that is being waited for."""
     postings: list[Posting] = field(default_factory=list)

@@ -27,6 +27,7 @@ from proxy.clock import Clock, SystemClock
 from proxy.configfile import Source
 from proxy.configsections import StoreConfig
 from proxy.errors import ConfigError
+from proxy.eventloop import run
 from proxy.fleet import Member
 from proxy.gateway import Company, Gateway
 from proxy.handover import receive
@@ -165,4 +166,4 @@ async def _work(descriptor: int) -> int:
 
 if __name__ == "__main__":
     log_to()
-    sys.exit(asyncio.run(_work(int(sys.argv[1]))))
+    sys.exit(run(_work(int(sys.argv[1]))))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from typing import Annotated
 
@@ -26,11 +25,12 @@ def _serve(
     ] = False,
 ) -> None:
     """Start the gateway, until Ctrl+C or SIGTERM. A changed gateway.yaml is picked up while it runs."""
+    from proxy.eventloop import run
     from proxy.logs import log_to
     from proxy.serve import serve
 
     log_to()
-    asyncio.run(serve(config, os.environ, host, port, _say, takeover=takeover))
+    run(serve(config, os.environ, host, port, _say, takeover=takeover))
 
 
 def _say(line: str) -> None:

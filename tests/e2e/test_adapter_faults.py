@@ -18,13 +18,17 @@ keys: [{{name: me, key: {KEY}}}]
 plugins: [virtual_keys, model_scope, budget, routing, metering, ./parrot.py]
 """
 PARROT = """
+import asyncio
 from proxy import DONE, Emit, Exchange, Finish, NoOptions, TextDelta, Usage, hookimpl
 
 class Talk(Exchange):
     def __init__(self):
         self.steps = [{steps}]
     def next(self):
-        return self.steps.pop(0)
+        step = self.steps.pop(0)
+        if isinstance(step, BaseException):
+            raise step
+        return step
 
 class Parrot:
     name, base_url, signer, simulated, options, prompt_overhead_tokens = "parrot", None, "none", True, NoOptions, 0
@@ -44,6 +48,11 @@ def register_adapters(register):
         ("5", 500, "plugin_error"),
         ("", 500, "plugin_error"),
         ("Emit(('hi',)), DONE", 500, "plugin_error"),
+        ("SystemExit(3)", 500, "plugin_error"),
+        ("KeyboardInterrupt()", 500, "plugin_error"),
+        ("GeneratorExit()", 500, "plugin_error"),
+        ("asyncio.CancelledError()", 500, "plugin_error"),
+        ("Emit((TextDelta('hi'),)), SystemExit(3)", 500, "plugin_error"),
         ("Emit((TextDelta('hi'), Finish('banana'))), DONE", 500, "plugin_error"),
         ("Emit((Usage(input_tokens=-5, output_tokens=1), Finish('stop'))), DONE", 500, "plugin_error"),
         ("Emit((TextDelta('hi'),)), DONE", 502, "upstream_error"),
@@ -65,6 +74,8 @@ async def test_what_is_no_answer_is_none(tmp_path: Path, steps: str, status: int
         assert answer.get("error", {}).get("code") == code
         if code == "plugin_error":
             assert answer["error"]["param"] == "parrot"
+            assert gateway.app.faults.failures["parrot", "exchange"] == 1
         assert gateway.store.ledger.unsettled == 0
+        assert gateway.app.in_flight() == {}
     finally:
         await gateway.close()
