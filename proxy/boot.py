@@ -12,9 +12,9 @@ from proxy.config import Config
 from proxy.configfile import Source, read_source
 from proxy.configfile import load as load_config
 from proxy.errors import ConfigError, Problem
-from proxy.faults import log_fault
+from proxy.faults import described, log_fault
 from proxy.health import Health
-from proxy.registry import Registry
+from proxy.registry import Registry, Stamp
 from proxy.snapshot import Snapshot, compile_snapshot
 from proxy.yamltext import read
 
@@ -31,13 +31,21 @@ class Loaded:
     """{plugin: its section, the model's defaults where gateway.yaml says nothing}."""
 
 
-def load(file: Path, environ: Mapping[str, str], earlier: Registry | None = None, source: Source | None = None) -> Loaded:
-    """source: instead of what the file says now. Raises: ConfigError with every problem at once."""
+def load(
+    file: Path,
+    environ: Mapping[str, str],
+    earlier: Registry | None = None,
+    source: Source | None = None,
+    stamps: dict[Path, Stamp] | None = None,
+) -> Loaded:
+    """source: instead of what the file says now. stamps: gets those of the plugins' files, as they were when they were loaded,
+    also of plugins that are refused. Raises: ConfigError with every problem at once.
+    """
     source = source or read_source(file, environ)
     registries: list[Registry] = []
 
     def sections_for(names: Sequence[str] | None, folder: Path) -> Registry:
-        registries.append(Registry(names, folder, earlier))
+        registries.append(Registry(names, folder, earlier, stamps))
         return registries[-1]
 
     config = load_config(file, environ, sections_for, source)
@@ -48,9 +56,14 @@ def load(file: Path, environ: Mapping[str, str], earlier: Registry | None = None
 
 def compile_loaded(loaded: Loaded, report: Report = log_fault, health: Health | None = None) -> Snapshot:
     """The configuration as requests use it. report: told of every fault of a plugin. health: what is known of routes from
-    before; None: nothing."""
+    before; None: nothing. Raises: ConfigError: an adapter failed.
+    """
     chain = Chain(loaded.registry.manager, loaded.sections, report)
-    return compile_snapshot(loaded.config, loaded.registry.adapters, chain, health)
+    try:
+        return compile_snapshot(loaded.config, loaded.registry.adapters, chain, health)
+    except BaseException as error:  # whatever an adapter may raise that says where its provider is
+        told = f"a provider can't be set up: {described(error)}"
+        raise ConfigError(loaded.file.name, [Problem("providers", told)]) from error
 
 
 def refuse_restart(before: Loaded, after: Loaded) -> None:

@@ -21,6 +21,7 @@ from proxy.configwords import found, inexact, problems_of, unknown_key
 from proxy.credentials import VOLCENGINE
 from proxy.environment import environment_beside, expand
 from proxy.errors import ConfigError, Problem
+from proxy.faults import described
 from proxy.presets import with_presets
 from proxy.yamltext import LARGEST_FILE_CHARACTERS, Document, Place, read, render_path
 
@@ -250,6 +251,10 @@ def _options(
         wrong = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
         right = {key: value for key, value in raw.items() if key not in wrong}
         return _options(model, right, at, parsed, problems, also) if len(right) < len(raw) else NoOptions()
+    except BaseException as error:  # whatever a plugin's validators may raise
+        message = f"{model.__name__} can't check this: {described(error)}"
+        problems.append(Problem(render_path(at), message, *parsed.document.key_place(at)))
+        return NoOptions()
     for path, message in inexact(raw, made, at):
         problems.append(Problem(render_path(path), message, *parsed.document.place(path)))
     return made

@@ -33,6 +33,7 @@ from proxy.peers import Peer, Peers
 from proxy.pipeline import Pipeline
 from proxy.pluginpaths import PluginPaths, handlers_of
 from proxy.rates import KeptRates, Rates
+from proxy.registry import Stamp
 from proxy.server import Route, Runner
 from proxy.storage.store import Store, open_store
 from proxy.story import Story
@@ -77,6 +78,8 @@ class Gateway:
         self.store = store
         self.registry = loaded.registry
         self._loaded = loaded
+        self.tried: dict[Path, Stamp] = loaded.registry.stamps
+        """What the files of plugins were that the last configuration named, be it refused."""
         faults = Faults()
         self.health = company.health or Health(clock)
         self.snapshot = compile_loaded(loaded, faults.report, self.health)
@@ -95,7 +98,7 @@ class Gateway:
         self.app.fleet.offer("faults", faults.state, faults.absorb)
         self.app.fleet.offer("off", lambda: sorted(self.snapshot.chain.off), lambda of_one_that_ended: None)
         self._lifecycle = Lifecycle(self.app)
-        self._paths = PluginPaths(handlers_of(loaded))
+        self._paths = PluginPaths(handlers_of(loaded), faults.report)
         self._watchdog = Watchdog(loaded.config.server.stall_s, faults)
         self.tail = Tail()
         self.transport = AiohttpTransport(f"paifang/{VERSION}", clock)
@@ -236,17 +239,21 @@ class Gateway:
         source: instead of what the file says.
         """
         async with self._changing:
-            before = self._loaded
+            before, stamps = self._loaded, dict[Path, Stamp]()
             try:
-                loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry, source)
+                try:
+                    loaded = await asyncio.to_thread(load, self.file, self._environ, self.registry, source, stamps)
+                finally:
+                    self.tried = stamps
                 refuse_restart(before, loaded)
                 snapshot = compile_loaded(loaded, self.app.faults.report, self.health)
                 handlers = handlers_of(loaded)
                 await self._lifecycle.start(loaded)
-            except Exception as error:
+            except BaseException as error:
                 self.app.reloads.outcomes["failed"] += 1
                 if isinstance(error, ConfigError):
-                    log.error("gateway.yaml was refused, the old one goes on", problems=str(error))
+                    refused = "gateway.yaml was refused, the old one goes on"
+                    log.error(refused, problems=str(error), exc_info=error.__cause__)
                 raise
             left = self._lifecycle.change_to(loaded)
             self._paths.change_to(handlers)

@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pluggy
-import structlog
 
 from proxy.app import App
 from proxy.boot import Loaded
 from proxy.errors import ConfigError, Problem
+from proxy.faults import described, is_own_cancellation, log_fault, place_of
 
 HOOK_S = 30
 """How long `startup` and `shutdown` may wait for something."""
-
-log = structlog.get_logger("paifang")
 
 
 @dataclass(slots=True, eq=False)
@@ -62,10 +60,11 @@ class Lifecycle:
                 continue
             try:
                 await self._call(hooks.get(name), life.section)
-            except Exception as error:
-                log.error("plugin failed", plugin=name, hook="startup", exc_info=error)
+            except BaseException as error:
+                if is_own_cancellation(error):
+                    raise
                 await self.end(started)
-                told = f"plugin {name!r} failed in startup: {type(error).__name__}: {error}"
+                told = f"plugin {name!r} failed in startup at {place_of(error)}: {described(error)}"
                 raise ConfigError(loaded.file.name, [Problem("plugins", told)]) from error
             self._lives[id(life.plugin)] = life
             started.append(life)
@@ -89,8 +88,10 @@ class Lifecycle:
             del self._lives[id(life.plugin)]
             try:
                 await self._call(life.shutdown, life.section)
-            except Exception as error:
-                log.error("plugin failed", plugin=life.name, hook="shutdown", exc_info=error)
+            except BaseException as error:
+                if is_own_cancellation(error):
+                    raise
+                log_fault(life.name, "shutdown", error)
 
     async def end_left(self, left: Leaving) -> None:
         """Shut down those of them that no later reload has listed again."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import pluggy
@@ -17,12 +18,13 @@ from proxy import hookspecs
 from proxy.adapter import Adapter
 from proxy.config import PluginLoadError
 from proxy.credentials import SIGNERS, TOKENS
+from proxy.faults import described
 
 BUILTIN_CHAIN = ("virtual_keys", "model_scope", "rate_limit", "budget", "routing", "metering", "metrics", "access_log")
 """What an absent `plugins:` list means, as far as installed."""
 
-Stamp = tuple[int, int, int] | None
-"""Modification time, size and inode of a file; None: there is none."""
+Stamp = tuple[int, int, int, int] | None
+"""Of a file: times of its last modification and change, size, inode. None: there is none."""
 
 
 class Registry:
@@ -33,12 +35,19 @@ class Registry:
     Entries that can't be loaded are told of by `plugin_model`; `complete` raises for them.
     """
 
-    def __init__(self, names: Sequence[str] | None, folder: Path, earlier: Registry | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str] | None,
+        folder: Path,
+        earlier: Registry | None = None,
+        stamps: dict[Path, Stamp] | None = None,
+    ) -> None:
+        """stamps: gets those of the plugins' files, whatever this may raise."""
         self._folder = folder
         self._entries = {**_installed("paifang.plugins")}
         listed = names if names is not None else [name for name in BUILTIN_CHAIN if name in self._entries]
         self._objects: dict[str, Any] = {}
-        self.stamps: dict[Path, Stamp] = {}
+        self.stamps = {} if stamps is None else stamps
         """Of each plugin's file, as it was when it was loaded."""
         self._failures: dict[str, str] = {}
         for name in dict.fromkeys(listed):
@@ -72,7 +81,15 @@ class Registry:
             raise PluginLoadError(self._failures[name]) if name in self._entries or _is_file(name) else LookupError(name)
         plugin = self._objects[name] if name in self._objects else self._load(name, None)
         config_model: Callable[[], type[BaseModel]] | None = getattr(plugin, "config_model", None)
-        return config_model() if config_model is not None else None
+        if config_model is None:
+            return None
+        try:
+            model = config_model()
+        except BaseException as error:  # whatever a plugin may raise
+            raise PluginLoadError(f"plugin {name!r} can't name its config_model: {described(error)}") from error
+        if model is not None and not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise PluginLoadError(f"plugin {name!r} has a config_model that answers with no pydantic model")
+        return model
 
     def plugin_hooks(self, name: str) -> Collection[str]:
         """The hooks that a loaded plugin implements. Raises: LookupError: it is not loaded."""
@@ -89,7 +106,7 @@ class Registry:
             raise LookupError(f"no plugin named {name!r} is installed")
         if earlier is not None and name in earlier._objects:
             return earlier._objects[name]
-        return _instance(_load_entry(self._entries[name]))
+        return _load_entry(self._entries[name])
 
     def _manage(self, listed: Iterable[str]) -> pluggy.PluginManager:
         manager = pluggy.PluginManager("paifang")
@@ -99,7 +116,7 @@ class Registry:
         for name in reversed(list(self._objects)):
             self._register(manager, name, self._objects[name])
         for name, entry in _installed("paifang.adapters").items():
-            self._register(manager, f"adapters:{name}", _instance(_load_entry(entry)))
+            self._register(manager, f"adapters:{name}", _load_entry(entry))
         return manager
 
     def _register(self, manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
@@ -123,8 +140,8 @@ class Registry:
         for impl in reversed(self.manager.hook.register_adapters.get_hookimpls()):
             try:
                 impl.function(register)
-            except Exception as error:  # whatever a plugin may raise
-                reason = str(error) if isinstance(error, PluginLoadError) else f"{type(error).__name__}: {error}"
+            except BaseException as error:  # whatever a plugin may raise
+                reason = str(error) if isinstance(error, PluginLoadError) else described(error)
                 raise PluginLoadError(f"plugin {impl.plugin_name!r} can't register its adapters: {reason}") from error
         return found
 
@@ -134,7 +151,8 @@ def stamp_of(file: Path) -> Stamp:
         status = file.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    # `cp -p` restores the time of modification, never that of the change.
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _is_file(name: str) -> bool:
@@ -154,21 +172,27 @@ def _installed(group: str) -> dict[str, EntryPoint]:
 
 
 def _load_entry(entry: EntryPoint) -> Any:
+    """What an installed package offers; of a class, an instance."""
     try:
-        return entry.load()
-    except Exception as error:  # whatever a module may raise while it is imported
-        raise PluginLoadError(f"{entry.value} can't be imported: {type(error).__name__}: {error}") from error
+        loaded = entry.load()
+        return loaded() if isinstance(loaded, type) else loaded
+    except BaseException as error:  # whatever a module may raise while it is imported
+        raise PluginLoadError(f"{entry.value} can't be imported: {described(error)}") from error
 
 
-def _instance(loaded: Any) -> Any:
-    return loaded() if isinstance(loaded, type) else loaded
+class _FreshLoader(SourceFileLoader):
+    """Compiles what the file says now. Python's cache knows a file by its size and the second of its modification."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
 
 
 def _import_file(path: Path, name: str) -> ModuleType:
     if not path.is_file():
         raise PluginLoadError(f"the file {name} does not exist beside gateway.yaml")
     module_name = f"paifang_file_{path.stem}_{abs(hash(str(path))):x}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=_FreshLoader(module_name, str(path)))
     if spec is None or spec.loader is None:
         raise PluginLoadError(f"{name} is not a Python file")
     module = importlib.util.module_from_spec(spec)
@@ -176,13 +200,13 @@ def _import_file(path: Path, name: str) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever a module may raise while it is imported
+    except BaseException as error:  # whatever a module may raise while it is imported
         if before is None:
             del sys.modules[module_name]
         else:
             sys.modules[module_name] = before
         line = _line_in(error, path)
-        raise PluginLoadError(f"{name}{line}: {type(error).__name__}: {error}") from error
+        raise PluginLoadError(f"{name}{line}: {described(error)}") from error
     return module
 
 

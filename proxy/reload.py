@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from proxy.errors import ConfigError
+from proxy.faults import is_own_cancellation
 from proxy.gateway import Gateway
 from proxy.registry import Stamp, stamp_of
 
@@ -28,7 +29,8 @@ async def follow(gateway: Gateway, nudged: asyncio.Event, read: Stamps) -> None:
 
     read: what `stamps_of` said before the gateway read its files, so that no change since then is missed.
     """
-    taken = seen = await _of_now(gateway, read)
+    # What was loaded was read then, and may have changed since.
+    taken = seen = await _of_now(gateway, {**read, **gateway.tried})
     while True:
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY_S):
@@ -38,8 +40,7 @@ async def follow(gateway: Gateway, nudged: asyncio.Event, read: Stamps) -> None:
         if nudged.is_set() or (settled and now != taken):
             nudged.clear()
             await _reload(gateway)
-            # A plugin's file may have changed since it was loaded, so its stamp is the one of then.
-            taken = seen = await _of_now(gateway, {**now, **gateway.registry.stamps})
+            taken = seen = await _of_now(gateway, {**now, **gateway.tried})
 
 
 def stamps_of(file: Path) -> Stamps:
@@ -48,12 +49,12 @@ def stamps_of(file: Path) -> Stamps:
 
 
 async def _of_now(gateway: Gateway, earlier: Stamps | None = None) -> Stamps:
-    """Of every file that the configuration is made of; those of `earlier` as they were."""
-    plugins = [gateway.file.parent / name for name in gateway.registry.names if name.endswith(".py")]
+    """Of every file that the configuration is made of, or the one that was refused last; those of `earlier` as they were."""
+    files = {*_files(gateway.file), *gateway.registry.stamps, *gateway.tried}
 
     def look() -> Stamps:
         known = earlier or {}
-        return {path: known[path] if path in known else stamp_of(path) for path in (*_files(gateway.file), *plugins)}
+        return {path: known[path] if path in known else stamp_of(path) for path in files}
 
     return await asyncio.to_thread(look)
 
@@ -63,8 +64,10 @@ async def _reload(gateway: Gateway) -> None:
         await gateway.reload()
     except ConfigError:
         return  # the gateway has logged and counted it
-    except Exception:
-        log.exception("reloading failed, the old configuration goes on")
+    except BaseException as error:
+        if is_own_cancellation(error):
+            raise
+        log.exception("reloading failed")
 
 
 def _files(file: Path) -> tuple[Path, Path]:

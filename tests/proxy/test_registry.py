@@ -1,5 +1,7 @@
 """Plugins by entry point and by file; what can't be loaded says why and where."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,11 +38,26 @@ def test_what_is_listed_again_is_kept_unless_its_file_changed(tmp_path: Path) ->
     assert changed.object_of("./mine.py").VALUE == 22
 
 
+def test_a_file_is_read_anew_whatever_its_size_and_times_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file = tmp_path / "mine.py"
+    for value in (1, 2):
+        file.write_text(HOOK + f"VALUE = {value}\n")
+        os.utime(file, (1e9, 1e9))
+        mine = Registry(["./mine.py"], tmp_path).object_of("./mine.py")
+        assert value == mine.VALUE
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("import nowhere_to_be_found\n", r"./mine.py:1: ModuleNotFoundError"),
         ("x = 1\ny = x / 0\n", r"./mine.py:2: ZeroDivisionError"),
+        ("import sys\nsys.exit(3)\n", r"./mine.py:2: SystemExit: 3"),
+        ("raise KeyboardInterrupt", r"./mine.py:1: KeyboardInterrupt"),
+        (HOOK + "@hookimpl\ndef config_model(): raise SystemExit(3)\n", r"can't name its config_model: SystemExit: 3"),
+        (HOOK + "@hookimpl\ndef config_model(): return 3\n", r"'./mine.py' has a config_model that answers with no"),
         ("from proxy import hookimpl\n@hookimpl\ndef authorise(ctx): ...\n", r"hook 'authorise' that does not exist"),
         ("from proxy import hookimpl\n@hookimpl\ndef authorize(request): ...\n", r"request"),
         ("def authorize(ctx): ...\n", r"it has no hooks; mark its functions with @hookimpl"),
@@ -71,6 +88,7 @@ def test_an_unknown_name(tmp_path: Path) -> None:
         ("Parrot", r"adapter 'parrot' is a class: register an instance"),
         ("Parrot(signer='hmac')", r"names the signer 'hmac', expected one of bearer"),
         ("Parrot(options=dict)", r"options that are no pydantic model"),
+        ("exit(3)", r"plugin './mine.py' can't register its adapters: SystemExit: 3"),
         ("1 / 0", r"plugin './mine.py' can't register its adapters: ZeroDivisionError"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -129,10 +130,60 @@ async def test_a_nudge_reloads_what_has_not_changed(tmp_path: Path) -> None:
         await comes(lambda: gateway.app.reloads.outcomes["ok"] == 1)
 
 
-async def test_a_plugin_that_can_not_start_leaves_the_old_configuration_and_counts(tmp_path: Path) -> None:
-    (tmp_path / "mine.py").write_text("from proxy import hookimpl\n@hookimpl\ndef startup(app):\n    raise OSError('no')\n")
-    with capture_logs():  # structlog's own way to show an exception blocks
-        async with followed(write(tmp_path, SIMULATED)) as gateway:
-            write(tmp_path, SIMULATED + "plugins: [virtual_keys, routing, metering, ./mine.py]\n")
-            await comes(lambda: gateway.app.reloads.outcomes["failed"] == 1)
-            assert "./mine.py" not in gateway.registry.names
+BREAKS = {
+    "import": "import asyncio\nraise {error}\n",
+    "startup": PLUGIN + "import asyncio\n@hookimpl\ndef startup(app):\n    raise {error}\n",
+    "awaited": PLUGIN + "import asyncio\n@hookimpl\nasync def startup(app):\n    raise {error}\n",
+    "routes": PLUGIN + "import asyncio\n@hookimpl\ndef register_routes(register):\n    raise {error}\n",
+    "adapters": PLUGIN + "import asyncio\n@hookimpl\ndef register_adapters(register):\n    raise {error}\n",
+    "model": PLUGIN + "import asyncio\n@hookimpl\ndef config_model():\n    raise {error}\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "error"),
+    [
+        *((where, "SystemExit(3)") for where in BREAKS),
+        *(("startup", error) for error in ("OSError('no')", "KeyboardInterrupt", "asyncio.CancelledError")),
+        *((where, "asyncio.CancelledError") for where in ("import", "awaited")),
+    ],
+)
+async def test_a_plugin_that_breaks_is_refused_once_and_taken_once_it_is_mended(tmp_path: Path, where: str, error: str) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    listed = SIMULATED + "plugins: [virtual_keys, routing, metering, ./mine.py]\n"
+    with capture_logs() as lines:  # structlog's own way to show an exception blocks
+        async with followed(write(tmp_path, listed)) as gateway:
+            outcomes, before = gateway.app.reloads.outcomes, gateway.registry.object_of("./mine.py")
+            (tmp_path / "mine.py").write_text(BREAKS[where].format(error=error))
+            await comes(lambda: outcomes["failed"] == 1)
+            await asyncio.sleep(0.2)
+            assert outcomes == {"ok": 0, "failed": 1}
+            assert gateway.registry.object_of("./mine.py") is before
+            assert ["./mine.py" in line["problems"] for line in lines if "refused" in line["event"]] == [True]
+            (tmp_path / "mine.py").write_text(PLUGIN + "mended = True\n")
+            await comes(lambda: hasattr(gateway.registry.object_of("./mine.py"), "mended"))
+
+
+async def test_a_new_plugin_that_breaks_is_looked_at_until_it_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("raise SystemExit")
+    async with followed(write(tmp_path, SIMULATED)) as gateway:
+        write(tmp_path, SIMULATED + "plugins: [virtual_keys, ./mine.py]\n")
+        await comes(lambda: gateway.app.reloads.outcomes["failed"] == 1)
+        (tmp_path / "mine.py").write_text(PLUGIN)
+        await comes(lambda: "./mine.py" in gateway.registry.names)
+
+
+async def test_a_plugin_file_that_changes_while_the_gateway_starts(tmp_path: Path) -> None:
+    edited = PLUGIN + "changed = True\n"
+    (tmp_path / "mine.py").write_text(f"{PLUGIN}from pathlib import Path\nPath(__file__).write_text({edited!r})\n")
+    async with followed(write(tmp_path, SIMULATED + "plugins: [virtual_keys, ./mine.py]\n")) as gateway:
+        await comes(lambda: hasattr(gateway.registry.object_of("./mine.py"), "changed"))
+
+
+async def test_a_file_of_the_same_size_and_time(tmp_path: Path) -> None:
+    file = write(tmp_path, renamed("a"))
+    os.utime(file, (1e9, 1e9))
+    async with followed(file) as gateway:
+        write(tmp_path, renamed("b"))
+        os.utime(file, (1e9, 1e9))
+        await comes(lambda: "b" in gateway.snapshot.aliases)
