@@ -26,6 +26,7 @@ from proxy.errors import (
 )
 from proxy.estimate import Tally
 from proxy.faults import is_own_cancellation
+from proxy.hookanswers import part_lacks
 from proxy.redaction import redact_error
 from proxy.retry import Jitter, RetryBudget
 from proxy.story import Story
@@ -285,7 +286,7 @@ async def _transform_events(ctx: RequestContext, events: Sequence[ChatEvent]) ->
             changed.append(event)
             continue
         parts = event.parts if isinstance(event, (Verbatim, Answer)) else (event,)
-        after = [await ctx.snapshot.chain.fold("transform_event", ctx, "event", part, PARTS) for part in parts]
+        after = [await ctx.snapshot.chain.fold("transform_event", ctx, "event", part, PARTS, part_lacks) for part in parts]
         untouched = all(new is old for new, old in zip(after, parts, strict=True))
         changed.extend([event] if untouched else after)
     return changed

@@ -21,6 +21,7 @@ from proxy.context import Forecast, RequestContext
 from proxy.deadlines import Deadlines, Overdue
 from proxy.errors import GatewayError, PluginFault
 from proxy.faults import is_own_cancellation
+from proxy.hookanswers import refusal_lacks
 from proxy.hookspecs import STAGE_OF_HOOK
 from proxy.strikes import Strikes
 
@@ -202,7 +203,7 @@ class Chain:
         """A hold raised or hung where it should `what`. Returns what is to be raised: a PluginFault that names its plugin; a
         refusal, and the cancellation of this task, as it is.
         """
-        if isinstance(error, GatewayError) or is_own_cancellation(error):
+        if is_own_cancellation(error) or (isinstance(error, GatewayError) and not refusal_lacks(error)):
             return error
         self._report(held.plugin, "reserve", error)
         return _fault(held.plugin, f"failed to {what} its hold")
@@ -233,7 +234,7 @@ class Chain:
         """What is to be raised where a hook raised this: the plugin's fault, named; a refusal, and the cancellation of this
         task, as it is.
         """
-        if isinstance(error, GatewayError) or is_own_cancellation(error):
+        if is_own_cancellation(error) or (isinstance(error, GatewayError) and not refusal_lacks(error)):
             return error
         self._report(call.plugin, hook, error)
         if isinstance(error, Overdue):

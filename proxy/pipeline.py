@@ -21,6 +21,7 @@ from proxy.context import Principal, RequestContext, advance
 from proxy.errors import Draining, GatewayError, GatewayFault, RequestError, Unauthenticated
 from proxy.events import event_of
 from proxy.faults import is_own_cancellation
+from proxy.hookanswers import principal_lacks
 from proxy.overload import Load
 from proxy.redaction import redact_error
 from proxy.story import Story
@@ -154,7 +155,7 @@ class Pipeline:
         await story.waiting(story.reply.end(story.usage_body(), story.headers()))
 
     async def _authenticate(self, story: Story) -> None:
-        principal = await story.ctx.snapshot.chain.first("authenticate", story.ctx, Principal)
+        principal = await story.ctx.snapshot.chain.first("authenticate", story.ctx, Principal, principal_lacks)
         if principal is None:
             raise Unauthenticated("No API key was given. Send it as `Authorization: Bearer sk-…`.")
         advance(story.ctx, principal=principal)

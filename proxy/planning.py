@@ -48,7 +48,8 @@ async def order(ctx: RequestContext, turn: int, now_ns: int) -> Sequence[Target]
         raise refusal(ctx, now_ns)
 
     def lacks(answer: Sequence[Any]) -> str:
-        return "" if all(target in ctx.candidates for target in answer) else "a selection of the candidates"
+        known = all(isinstance(target, Target) and target in ctx.candidates for target in answer)
+        return "" if known else "a selection of the candidates"
 
     targets: Sequence[Target] | None = await ctx.snapshot.chain.first(
         "route", ctx, Sequence, lacks, candidates=candidates
@@ -57,7 +58,7 @@ async def order(ctx: RequestContext, turn: int, now_ns: int) -> Sequence[Target]
         targets = candidates
     if not targets:
         raise NoRoute("No route of this model can serve now.")
-    return targets
+    return targets if targets is candidates else tuple(dict.fromkeys(targets))
 
 
 def ready(ctx: RequestContext, now_ns: int) -> tuple[Target, ...]:

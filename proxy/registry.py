@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.machinery import SourceFileLoader
@@ -244,3 +245,6 @@ def _check_hooks(manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
         for impl in caller.get_hookimpls():
             if impl.plugin is plugin and (impl.wrapper or impl.hookwrapper):
                 raise PluginLoadError(f"its hook {caller.name!r} is a wrapper; request hooks can't wrap each other")
+            yields = inspect.isgeneratorfunction(impl.function) or inspect.isasyncgenfunction(impl.function)
+            if impl.plugin is plugin and yields:
+                raise PluginLoadError(f"its hook {caller.name!r} has a yield, so nothing of it would run; use return")

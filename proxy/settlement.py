@@ -6,14 +6,15 @@ A client that hangs up may interrupt this anywhere, so every step is kept in the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
+from functools import partial
 from typing import Any
 
 from proxy import exposure
 from proxy.chain import HOOK_S, Chain, PluginHold
-from proxy.chat import Usage
 from proxy.context import Charge, RequestContext, advance
 from proxy.errors import GatewayError, LedgerUnavailable
+from proxy.hookanswers import charge_lacks
 from proxy.planning import lowered
 from proxy.storage.keys import KeyStore
 from proxy.storage.ledger import Exposure, Ledger, Posting
@@ -92,7 +93,8 @@ async def settle(story: Story, ledger: Ledger) -> None:
         exposure.expose_unanswered(story, story.error)
     outcome = story.outcome()
     try:
-        charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, _lacks, outcome=outcome)
+        lacks = partial(charge_lacks, outcome.usage)
+        charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, lacks, outcome=outcome)
         story.charge = charge if story.usage is not None else None
         if fault := await _close(story, story.charge):
             raise fault
@@ -137,7 +139,9 @@ async def tell(story: Story, event: str, *arguments: Any) -> None:
 
 async def checkpoint(story: Story) -> None:
     """Tell the holds what the stream has come to, so that a crash loses little of it."""
-    charge = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, _lacks, outcome=story.outcome())
+    outcome = story.outcome()
+    lacks = partial(charge_lacks, outcome.usage)
+    charge = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, lacks, outcome=outcome)
     if charge is not None:
         await tell(story, "checkpoint", charge)
 
@@ -154,6 +158,8 @@ async def _close(story: Story, charge: Charge | None) -> GatewayError | None:
                 # A client that leaves must not cut it off half-way; whoever goes on from there waits for the same one.
                 story.ending = story.ending or asyncio.ensure_future(_ended(chain, held, what, answer))
                 answer = await asyncio.shield(story.ending)
+            if isinstance(answer, (AsyncGenerator, Generator)):
+                raise TypeError(f"it answered {what} with a generator, so nothing of it has run")
         except BaseException as error:
             failed = chain.hold_failed(held, what, error)
             if not isinstance(failed, GatewayError):
@@ -168,12 +174,6 @@ async def _close(story: Story, charge: Charge | None) -> GatewayError | None:
                 story.postings.append(answer)
         story.holds.pop(0)
     return fault
-
-
-def _lacks(charge: Charge) -> str:
-    if type(charge.amount_nanousd) is not int or charge.amount_nanousd < 0:
-        return "Charge of whole nano-USD, 0 or more,"
-    return "" if isinstance(charge.usage, Usage) else "Charge with its Usage"
 
 
 async def _ended(chain: Chain, held: PluginHold, what: str, answer: Any) -> Any:

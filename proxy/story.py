@@ -18,15 +18,15 @@ from proxy.context import Attempt, Charge, EndReason, Outcome, RequestContext, T
 from proxy.errors import GatewayError
 from proxy.estimate import Tally
 from proxy.health import Flight
+from proxy.hookanswers import is_counted
 from proxy.money import also_counted, nano_to_usd
+from proxy.replyheaders import sendable
 from proxy.storage.ledger import Exposure, Posting, UsageRow
 from proxy.streaming import Reply
 
 T = TypeVar("T")
 
 MOST_DROPPED_NAMES = 32
-_HEADER = re.compile(r"[!#-'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
-"""What can be sent; a plugin's header that can't is left out, as it would break the answer or begin another."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -111,8 +111,8 @@ class Story:
                 for part in event.parts:
                     add(part)
             elif isinstance(event, Usage):
-                if event.input_tokens < 0 or event.output_tokens < 0:
-                    raise ValueError("an adapter's Usage counts fewer than no tokens")
+                if not is_counted(event) or event.input_tokens < 0 or event.output_tokens < 0:
+                    raise ValueError("an adapter's Usage counts no tokens")
                 self.usage = event
             else:
                 add(event)
@@ -137,16 +137,17 @@ class Story:
         chat, exchange = self.ctx.chat, self.exchange
         if chat is None or exchange is None or self.judged:
             return self.usage
-        usage = self.usage if self.usage is not None else self._gathered(chat, exchange)
+        reported, anomalies = _told_by(exchange)
+        usage = self.usage if self.usage is not None else self._gathered(chat, reported)
         if usage is not None and not usage.estimated:
             usage, self.anomalies = judged(usage, self.tally.output_tokens, lambda: self.tally.usage(chat))
-        if exchange.anomalies:
-            self.anomalies = tuple(dict.fromkeys((*exchange.anomalies, *self.anomalies)))
+        if anomalies:
+            self.anomalies = tuple(dict.fromkeys((*anomalies, *self.anomalies)))
         return usage
 
-    def _gathered(self, chat: ChatRequest, exchange: Exchange) -> Usage | None:
+    def _gathered(self, chat: ChatRequest, reported: Usage | None) -> Usage | None:
         """Where no Usage came."""
-        tally, reported = self.tally, exchange.reported
+        tally = self.tally
         if tally.finished or tally.output_tokens > (0 if reported is None else reported.output_tokens):
             if reported is None:
                 return tally.usage(chat)
@@ -181,7 +182,7 @@ class Story:
         """Response headers: what answered, how many tries it took, what it cost if that is known."""
         ctx = self.ctx
         headers = {
-            **{name: value for name, value in ctx.reply_headers.items() if _HEADER.fullmatch(f"{name}: {value}")},
+            **(sendable(ctx.reply_headers) if ctx.reply_headers else {}),
             "server": SERVER,
             "x-request-id": ctx.request_id,
             "x-paifang-overhead-ms": f"{(self.elapsed_ns() - self.waited_ns) / 1e6:.3f}",
@@ -265,6 +266,15 @@ class Story:
             end=outcome.end,
             stream=ctx.chat.stream,
         )
+
+
+def _told_by(exchange: Exchange) -> tuple[Usage | None, Sequence[str]]:
+    """What the provider counted until now, and what was wrong with it. One that can't say is as good as a silent one."""
+    try:
+        reported, anomalies = exchange.reported, exchange.anomalies
+        return (reported if reported is None or is_counted(reported) else None), anomalies and tuple(map(str, anomalies))
+    except BaseException:  # whatever an adapter may raise; books are closed after it, too
+        return None, ("unusable",)
 
 
 def _header_safe(name: str) -> str:

@@ -18,6 +18,7 @@ from proxy.endpoints import chat as chat_endpoint
 from proxy.endpoints import embeddings as embeddings_endpoint
 from proxy.endpoints import models as models_endpoint
 from proxy.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeout, Unauthenticated, UnsupportedMediaType
+from proxy.hookanswers import principal_lacks
 from proxy.jsonreply import JsonReply
 from proxy.jsontext import dumps
 from proxy.pipeline import Pipeline
@@ -123,7 +124,7 @@ class PublicEndpoints:
         )
 
     async def _principal(self, ctx: RequestContext) -> Principal:
-        principal: Principal | None = await ctx.snapshot.chain.first("authenticate", ctx, Principal)
+        principal: Principal | None = await ctx.snapshot.chain.first("authenticate", ctx, Principal, principal_lacks)
         if principal is None:
             raise Unauthenticated("No API key was given. Send it as `Authorization: Bearer sk-…`.")
         return principal

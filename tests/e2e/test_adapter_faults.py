@@ -55,6 +55,8 @@ def register_adapters(register):
         ("Emit((TextDelta('hi'),)), SystemExit(3)", 500, "plugin_error"),
         ("Emit((TextDelta('hi'), Finish('banana'))), DONE", 500, "plugin_error"),
         ("Emit((Usage(input_tokens=-5, output_tokens=1), Finish('stop'))), DONE", 500, "plugin_error"),
+        ("Emit((Usage(input_tokens=5, output_tokens=1, reasoning_tokens='1'), Finish('stop')))", 500, "plugin_error"),
+        ("Emit((Usage(input_tokens=5, output_tokens=1.5), Finish('stop')))", 500, "plugin_error"),
         ("Emit((TextDelta('hi'),)), DONE", 502, "upstream_error"),
     ],
 )
@@ -77,5 +79,25 @@ async def test_what_is_no_answer_is_none(tmp_path: Path, steps: str, status: int
             assert gateway.app.faults.failures["parrot", "exchange"] == 1
         assert gateway.store.ledger.unsettled == 0
         assert gateway.app.in_flight() == {}
+    finally:
+        await gateway.close()
+
+
+@pytest.mark.parametrize("member", ["reported", "anomalies"])
+async def test_books_are_closed_though_an_exchange_can_not_say_what_was_counted(tmp_path: Path, member: str) -> None:
+    says = f"    @property\n    def {member}(self):\n        raise SystemExit(3)\n    def next(self):"
+    (tmp_path / "gateway.yaml").write_text(CONFIG)
+    text = PARROT.format(steps="Emit((TextDelta('hi'), Finish('stop'))), DONE").replace("    def next(self):", says)
+    (tmp_path / "parrot.py").write_text(text)
+    gateway = await Gateway.open(tmp_path / "gateway.yaml", {})
+    try:
+        port = await gateway.listen("127.0.0.1", 0)
+        body = {"model": "polly", "messages": [{"role": "user", "content": "hello"}]}
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        headers = {"authorization": f"Bearer {KEY}"}
+        async with aiohttp.ClientSession() as session, session.post(url, json=body, headers=headers) as response:
+            usage = (await response.json())["usage"]
+        assert (response.status, usage["output_tokens"], usage["estimated"]) == (200, 1, True)
+        assert gateway.store.ledger.unsettled == 0
     finally:
         await gateway.close()

@@ -104,9 +104,7 @@ async def asked(served: Served, fault: str, stream: bool) -> Answered:
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("kind", ["def", "async def"])
-async def test_every_guard_fails_closed_whatever_it_raises(
-    serve: Serve, fake_ark: FakeArk, kind: str, stream: bool
-) -> None:
+async def test_every_guard_fails_closed_whatever_it_raises(serve: Serve, fake_ark: FakeArk, kind: str, stream: bool) -> None:
     served = await serve(**sections(fake_ark), also={"bad.py": HEAD + HOOKS.replace("DEF", kind)})
     for hook in GUARDS:
         for error in ERRORS:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 
+from proxy import hookimpl
 from proxy.chat import ChatRequest
 from proxy.context import RequestContext, Target
-from proxy.planning import ready, refusal
+from proxy.planning import order, ready, refusal
 from tests.plugins.targets import context, target
+from tests.proxy.test_chain import chain
 
 S = 10**9
 CHAT = ChatRequest(body={}, body_bytes=2, model="m")
@@ -59,3 +62,14 @@ def test_only_those_who_may_be_asked() -> None:
 def test_what_a_client_is_told(states: list[str], status: int, code: str, headers: dict[str, str]) -> None:
     error = refusal(ctx_of(*states), 0)
     assert (error.status, error.code, error.headers()) == (status, code, headers)
+
+
+async def test_a_route_that_is_answered_twice_is_tried_once() -> None:
+    class Twice:
+        @hookimpl
+        def route(self, candidates: Sequence[Target]) -> Sequence[Target]:
+            return [*reversed(candidates), *candidates]
+
+    ctx = ctx_of("serving", "serving")
+    object.__setattr__(ctx, "snapshot", SimpleNamespace(chain=chain(Twice())[0]))
+    assert list(await order(ctx, 0, 0)) == list(reversed(ctx.candidates))

@@ -58,6 +58,8 @@ def test_a_file_is_read_anew_whatever_its_size_and_times_say(tmp_path: Path, mon
         ("raise KeyboardInterrupt", r"./mine.py:1: KeyboardInterrupt"),
         (HOOK + "@hookimpl\ndef config_model(): raise SystemExit(3)\n", r"can't name its config_model: SystemExit: 3"),
         (HOOK + "@hookimpl\ndef config_model(): return 3\n", r"'./mine.py' has a config_model that answers with no"),
+        ("from proxy import hookimpl\n@hookimpl\ndef authorize(ctx): yield\n", r"hook 'authorize' has a yield"),
+        ("from proxy import hookimpl\n@hookimpl\nasync def observe(ctx): yield\n", r"hook 'observe' has a yield"),
         ("from proxy import hookimpl\n@hookimpl\ndef authorise(ctx): ...\n", r"hook 'authorise' that does not exist"),
         ("from proxy import hookimpl\n@hookimpl\ndef authorize(request): ...\n", r"request"),
         ("def authorize(ctx): ...\n", r"it has no hooks; mark its functions with @hookimpl"),
