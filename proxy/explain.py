@@ -20,7 +20,7 @@ from proxy.bound import cost_bound
 from proxy.chat import ChatRequest, Task
 from proxy.context import Forecast, Principal, RequestContext, Room, Target
 from proxy.endpoints.tasks import parse, question
-from proxy.errors import GatewayError, NotFound
+from proxy.errors import GatewayError, NotFound, PluginFault
 from proxy.knownnames import no_such
 from proxy.money import nano_to_usd
 from proxy.pipeline import Pipeline
@@ -148,9 +148,14 @@ class Explainer:
         provider = ctx.snapshot.providers[target.provider]
         credential = MASK if provider.credential or provider.access else provider.credential
         provider = replace(provider, signer="")
-        exchange = open_exchange(provider.adapter, changed, target)
-        answer.dropped = tuple(exchange.dropped)
-        step = exchange.next()
+        try:
+            exchange = open_exchange(provider.adapter, changed, target)
+            answer.dropped = tuple(exchange.dropped)
+            step = exchange.next()
+        except GatewayError:
+            raise
+        except BaseException as error:  # whatever an adapter may raise
+            raise PluginFault(f"The adapter {target.adapter!r} failed.", param=target.adapter) from error
         if not isinstance(step, Send):
             return
         answer.request = {

@@ -17,7 +17,8 @@ from proxy.chat import ChatRequest, Task
 from proxy.context import Target
 from proxy.credentials import credential_key
 from proxy.endpoints.tasks import question
-from proxy.errors import GatewayError, Problem, UpstreamBusy, UpstreamError
+from proxy.errors import GatewayError, PluginFault, Problem, UpstreamBusy, UpstreamError
+from proxy.faults import described, is_own_cancellation, place_of
 from proxy.snapshot import Provider, Snapshot
 from proxy.targets import route_name_of
 from proxy.upstream import AiohttpTransport, Transport
@@ -93,6 +94,11 @@ async def _asked(
         upstream = error.upstream if isinstance(error, UpstreamError) else {}
         message = " ".join(filter(None, (to_operator(error.message), ADVICE.get(error.code))))
         return Probe(provider=provider.name, result="refused", message=message, code=error.code, upstream=upstream)
+    except BaseException as error:  # whatever an adapter may raise
+        if is_own_cancellation(error):
+            raise
+        message = f"the adapter {target.adapter!r} failed at {place_of(error)}: {described(error)}"
+        return Probe(provider=provider.name, result="refused", message=message, code=PluginFault.code)
     return Probe(provider=provider.name, result="ok", message=f"{target.upstream_model} answers")
 
 

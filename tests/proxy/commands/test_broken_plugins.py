@@ -71,3 +71,34 @@ def test_commands_that_are_none(paifang: Paifang, listed: Path, arguments: str) 
     status, out, err = paifang("--help")
     assert (status, "serve" in out) == (0, True)
     assert err.startswith("plugin './mine.py' can't register its commands: ValueError")
+
+
+PARROT = """
+from proxy import NoOptions, hookimpl
+
+class Parrot:
+    name, base_url, signer, simulated = "parrot", "http://127.0.0.1:9", "none", False
+    options, prompt_overhead_tokens = NoOptions, 0
+    def open(self, chat, target):
+        raise {error}
+
+@hookimpl
+def register_adapters(register):
+    register(Parrot())
+"""
+BIRD = """
+providers: {bird: {adapter: parrot}}
+models: {polly: {family: birds, free: true, routes: [{name: cage, provider: bird, model: p}]}}
+plugins: [./mine.py]
+"""
+
+
+@pytest.mark.parametrize(("error", "told"), ERRORS.items())
+def test_an_adapter_that_breaks(paifang: Paifang, listed: Path, error: str, told: str) -> None:
+    write(listed.parent, BIRD)
+    listed.write_text(PARROT.format(error=error))
+    status, out, err = paifang("check", "--live")
+    assert status == 1
+    assert f"the adapter 'parrot' failed at mine.py:8: {told}" in out + err
+    status, out, err = paifang("explain", "polly")
+    assert (status, "plugin_error" in out + err) == (1, True), out + err
