@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from typing import get_args
 
 import structlog
 
@@ -13,8 +12,8 @@ from proxy import exposure, planning, retry, settlement
 from proxy.adapter import Done, Emit, Exchange, Send, Wait, open_exchange
 from proxy.app import App
 from proxy.bound import cost_bound
-from proxy.chat import Answer, ChatEvent, ChatRequest, Part, Usage, Verbatim
-from proxy.context import Attempt, RequestContext, Target, advance
+from proxy.chat import ChatEvent, ChatRequest
+from proxy.context import Attempt, Target, advance
 from proxy.errors import (
     GatewayError,
     PluginFault,
@@ -26,7 +25,6 @@ from proxy.errors import (
 )
 from proxy.estimate import Tally
 from proxy.faults import is_own_cancellation
-from proxy.hookanswers import part_lacks
 from proxy.redaction import redact_error
 from proxy.retry import Jitter, RetryBudget
 from proxy.story import Story
@@ -37,7 +35,6 @@ from proxy.upstream import Transport
 ReplyTo = Callable[[ChatRequest | None], Reply]
 """Makes the reply to what was asked."""
 
-PARTS = get_args(Part)
 CHECKPOINT_EVERY_NS = 1_500_000_000
 """With the moment until it is written, a crash finds a checkpoint that is at most two seconds old."""
 
@@ -253,7 +250,7 @@ class Attempts:
             return
         story.received(events)
         if story.ctx.snapshot.chain.has("transform_event"):
-            events = await _transform_events(story.ctx, events)
+            events = await planning.transformed_events(story.ctx, events)
         if story.holds and story.due(CHECKPOINT_EVERY_NS):
             await settlement.checkpoint(story)
         try:
@@ -276,20 +273,6 @@ def _too_slow_a_client(error: UpstreamError, story: Story, deadline_s: float) ->
     """Whether the time ran out on an answer that was coming: the client may have read it slowly."""
     late = isinstance(error, UpstreamTimeout) and asyncio.get_running_loop().time() >= deadline_s
     return late and story.first_token_ns is not None
-
-
-async def _transform_events(ctx: RequestContext, events: Sequence[ChatEvent]) -> list[ChatEvent]:
-    """Let plugins change what the events say; an event that nobody changes stays byte for byte."""
-    changed: list[ChatEvent] = []
-    for event in events:
-        if isinstance(event, Usage):
-            changed.append(event)
-            continue
-        parts = event.parts if isinstance(event, (Verbatim, Answer)) else (event,)
-        after = [await ctx.snapshot.chain.fold("transform_event", ctx, "event", part, PARTS, part_lacks) for part in parts]
-        untouched = all(new is old for new, old in zip(after, parts, strict=True))
-        changed.extend([event] if untouched else after)
-    return changed
 
 
 async def _pause(seconds: float, story: Story, deadline_s: float) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
-from proxy.chat import ChatRequest, Task
+from proxy.chat import Answer, ChatEvent, ChatRequest, Part, Task, Usage, Verbatim
 from proxy.context import RequestContext, Target, advance
 from proxy.endpoints import tasks
 from proxy.endpoints.chat import check_cap
 from proxy.errors import BadRequest, Forbidden, GatewayError, NoRoute, UpstreamBusy, UpstreamError, UpstreamRejectedUs
+from proxy.hookanswers import part_lacks
 from proxy.jsontext import dumps
 from proxy.snapshot import ModelEntry
+
+PARTS = get_args(Part)
 
 
 async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry) -> None:
@@ -116,6 +119,20 @@ async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
 
     body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", chat.body, Mapping, lacks)
     return chat if body is chat.body else chat.with_body(body, body_bytes)
+
+
+async def transformed_events(ctx: RequestContext, events: Sequence[ChatEvent]) -> list[ChatEvent]:
+    """Let plugins change what the events say; an event that nobody changes stays byte for byte."""
+    changed: list[ChatEvent] = []
+    for event in events:
+        if isinstance(event, Usage):
+            changed.append(event)
+            continue
+        parts = event.parts if isinstance(event, (Verbatim, Answer)) else (event,)
+        after = [await ctx.snapshot.chain.fold("transform_event", ctx, "event", part, PARTS, part_lacks) for part in parts]
+        untouched = all(new is old for new, old in zip(after, parts, strict=True))
+        changed.extend([event] if untouched else after)
+    return changed
 
 
 def lowered(candidates: Sequence[Target], cap: int) -> tuple[Target, ...]:

@@ -164,7 +164,7 @@ async def test_a_client_that_hangs_up_ends_the_providers_work(
     left = time.monotonic()
     await eventually(lambda: fake.requests[-1].hung_up)
     assert time.monotonic() - left < 1
-    await eventually(lambda: not gateway.gateway.pipeline.running and gateway.gateway.store.ledger.unsettled == 0)
+    await eventually(lambda: not gateway.gateway.pipeline.unfinished() and gateway.gateway.store.ledger.unsettled == 0)
     assert await gateway.metric("paifang_cost_usd_total") > 0
     assert await gateway.metric("paifang_requests_total", status="499") == 1
 
@@ -175,7 +175,7 @@ async def test_a_client_that_does_not_wait_for_its_json(gateway: Served, fake_op
     await eventually(lambda: len(fake_openai.requests) == 1)
     asking.cancel()
     await eventually(lambda: fake_openai.requests[0].hung_up)
-    await eventually(lambda: not gateway.gateway.pipeline.running and gateway.gateway.store.ledger.unsettled == 0)
+    await eventually(lambda: not gateway.gateway.pipeline.unfinished() and gateway.gateway.store.ledger.unsettled == 0)
     assert await gateway.metric("paifang_requests_total", status="499") == 1
 
 
