@@ -218,7 +218,8 @@ class Metrics:
 
     async def scrape(self, request: web.Request) -> web.StreamResponse:
         gather = self._app.fleet.gather
-        scrape = Scrape(self._app, await gather("metrics"), await gather("faults"), await gather("off"))
+        names = ("metrics", "faults", "off", "stale_connections")
+        scrape = Scrape(self._app, *[await gather(name) for name in names])
         body = generate_latest(scrape)
         return web.Response(body=body, headers={"content-type": CONTENT_TYPE})
 
@@ -268,12 +269,18 @@ class Scrape(Collector):
     """
 
     def __init__(
-        self, app: App, states: Sequence[dict[str, Any]], faults: Sequence[dict[str, Any]], off: Sequence[list[list[str]]]
+        self,
+        app: App,
+        states: Sequence[dict[str, Any]],
+        faults: Sequence[dict[str, Any]],
+        off: Sequence[list[list[str]]],
+        stale: Sequence[dict[str, int]],
     ) -> None:
         self._app = app
         self._states = states
         self._faults = faults
         self._off = off
+        self._stale = stale
 
     def collect(self) -> Iterator[Metric]:
         totals = Totals()
@@ -311,6 +318,7 @@ class Scrape(Collector):
         yield self._fault_counts("paifang_plugin_failures", "Hooks that raised, waited too long or answered junk.", "failures")
         yield self._fault_counts("paifang_loop_stalls", "Times that the event loop was held up, by hook.", "stalls")
         yield self._switched_off()
+        yield self._stale_connections()
         yield GaugeMetricFamily(
             "paifang_ledger_unsettled", "Holds that are neither settled nor void.", value=self._states[0]["unsettled"]
         )
@@ -333,6 +341,16 @@ class Scrape(Collector):
         family = GaugeMetricFamily("paifang_plugin_switched_off", help_text, labels=("plugin", "hook"))
         for hook, count in Counter(tuple(hook) for off in self._off for hook in off).items():
             family.add_metric(hook, count)
+        return family
+
+    def _stale_connections(self) -> Metric:
+        stale = Counter({provider.name: 0 for provider in self._app.current().providers.values() if provider.active})
+        for counts in self._stale:
+            stale.update(counts)
+        help_text = "Requests that met a kept connection which the provider had closed, and were sent over a new one."
+        family = CounterMetricFamily("paifang_stale_connections", help_text, labels=("provider",))
+        for provider, count in stale.items():
+            family.add_metric((provider,), count)
         return family
 
     def _most(self, name: str) -> float:

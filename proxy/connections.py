@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import select
+import ssl
 from functools import partial
 from typing import Any
 
@@ -27,17 +28,17 @@ READ_BYTES = 64 * 1024
 class Pool:
     """The connections to one base URL, and what each request to it begins with."""
 
-    def __init__(self, provider: Provider, deadlines: Deadlines) -> None:
+    def __init__(self, provider: Provider, user_agent: str, deadlines: Deadlines) -> None:
         url = URL(provider.base_url, encoded=True)
         proxy, proxy_headers = _proxy(provider)
         self._connector = aiohttp.TCPConnector(limit=0, force_close=True, resolver=Resolver())
-        self._connector._factory = partial(_Protocol, loop=deadlines.loop)  # type: ignore[assignment]
+        self._connector._factory = partial(ProviderProtocol, loop=deadlines.loop)  # type: ignore[assignment]
         self._address = aiohttp.ClientRequest(
             "POST",
             url,
             loop=deadlines.loop,
             proxy=proxy,
-            proxy_headers=proxy_headers,
+            proxy_headers={**proxy_headers, hdrs.USER_AGENT: user_agent},
             ssl=True if provider.trust is None else provider.trust.context,
         )
         """Names host, port, TLS and proxy to the connector; it is never sent."""
@@ -110,11 +111,26 @@ class IdleConnection:
         self.connection.close()
 
 
-class _Protocol(ResponseHandler):
-    """aiohttp's, which leaves who reads a body waiting if a later chunk of it can't be parsed."""
+class ProviderProtocol(ResponseHandler):
+    """aiohttp's, which leaves who reads a body waiting if a later chunk of it can't be parsed, tells the cause of an end to
+    nobody but who is waiting for it, and doesn't tell whether anything came before."""
+
+    heard = False
+    """Anything has come since `listen`."""
+
+    def listen(self) -> None:
+        self.heard = False
+        self.data_received = self._hear_first  # type: ignore[method-assign]
+
+    def _hear_first(self, data: bytes) -> None:
+        self.heard = True
+        del self.data_received  # what follows is not slowed down
+        self.data_received(data)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         super().set_exception(exc, *cause)
+        if cause and isinstance(cause[0], ssl.SSLError):
+            exc.__cause__ = cause[0]
         body = self._payload
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(exc, *cause)

@@ -7,7 +7,7 @@ GatewayError              status · type · code · public message · headers ·
 │  └─ BudgetExhausted 429 · RateLimited 429 (retry_after_s)
 ├─ UpstreamError          the provider's side; says how far the attempt got and what routing may do about it
 │  ├─ UpstreamRefused (their 4xx) · UpstreamBusy 429 (retry_after_s) · UpstreamFailed 502 (their 5xx)
-│  ├─ UpstreamUnreachable 502 · UpstreamTimeout 504
+│  ├─ UpstreamUnreachable 502 (ClientCertificateRefused) · UpstreamTimeout 504
 │  └─ UpstreamProtocolError 502 · StreamTruncated (an event in the stream)
 └─ GatewayFault 500       ours: PluginFault · LedgerUnavailable 503 · Draining 503 · Overloaded 503 · NoRoute 503
 ConfigError               boot and reload only: every Problem of the file at once
@@ -269,6 +269,10 @@ class UpstreamUnreachable(UpstreamError):
 
     code = "upstream_unreachable"
     progress = Progress.NEVER_SENT
+
+
+class ClientCertificateRefused(UpstreamUnreachable):
+    """The provider wants a client certificate, and ours is missing or not to its liking."""
 
 
 class UpstreamTimeout(UpstreamError):

@@ -102,6 +102,7 @@ class Gateway:
         self._watchdog = Watchdog(loaded.config.server.stall_s, faults)
         self.tail = Tail()
         self.transport = AiohttpTransport(f"paifang/{VERSION}", clock)
+        self.app.fleet.offer("stale_connections", lambda: dict(self.transport.stale), self.transport.stale.update)
         self.load = load
         self.pipeline = Pipeline(self.app, self.transport, self.tail, self.load)
         self.address = ""

@@ -17,7 +17,7 @@ from proxy.chat import ChatRequest, Task
 from proxy.context import Target
 from proxy.credentials import credential_key
 from proxy.endpoints.tasks import question
-from proxy.errors import GatewayError, PluginFault, Problem, UpstreamBusy, UpstreamError
+from proxy.errors import ClientCertificateRefused, GatewayError, PluginFault, Problem, UpstreamBusy, UpstreamError
 from proxy.faults import described, is_own_cancellation, place_of
 from proxy.snapshot import Provider, Snapshot
 from proxy.targets import route_name_of
@@ -32,6 +32,7 @@ ADVICE = {
     "upstream_error": "Check that base_url is the API's address, version path included.",
 }
 """{our code: what to do about it}, where the error's own message, which a client gets, doesn't say."""
+CERTIFICATE_ADVICE = "Name one that it has been told of, and that has not expired, in providers.{provider}.tls (cert, key)."
 _TO_CLIENTS = re.compile(r"; (?:its|the gateway's) operator (?:must|can) (\w)")
 
 
@@ -78,7 +79,7 @@ async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTrans
     task, target = found
     ahead_s: list[float] = []
     probe = await _asked(provider, target, cheapest(task, target), transport, ahead_s)
-    at = _remedied(snapshot, target, probe.code) if probe.result == "refused" else ()
+    at = probe.at or (_remedied(snapshot, target, probe.code) if probe.result == "refused" else ())
     return replace(probe, at=at, clock_ahead_s=round(ahead_s[-1]) if ahead_s else None)
 
 
@@ -90,6 +91,10 @@ async def _asked(
     except UpstreamBusy as error:
         message = f"it answers, and is busy now: {error.message}"
         return Probe(provider=provider.name, result="ok", message=message, code=error.code, upstream=error.upstream)
+    except ClientCertificateRefused as error:
+        message = f"{error.message} {CERTIFICATE_ADVICE.format(provider=provider.name)}"
+        at = ("providers", provider.name, "tls")
+        return Probe(provider=provider.name, result="refused", message=message, code=error.code, at=at)
     except GatewayError as error:
         upstream = error.upstream if isinstance(error, UpstreamError) else {}
         message = " ".join(filter(None, (to_operator(error.message), ADVICE.get(error.code))))

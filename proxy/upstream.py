@@ -1,12 +1,13 @@
 """How a request reaches a provider: credentials, timeouts, aiohttp's errors → ours. Its connections are connections.py's.
 
 Nothing of aiohttp's client defaults that could leak or repeat a request is left on: no redirect is followed, no cookie kept,
-no environment proxy read, no body decompressed. One thing is sent twice: what went to a kept connection that turned out
-closed, and which so reached nobody.
+no environment proxy read, no body decompressed. One thing is sent once more: what went to a kept connection that turned
+out closed, and which so reached nobody.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -17,7 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from proxy.adapter import Send
 from proxy.clock import Clock, SystemClock
-from proxy.connections import READ_BYTES, Pool
+from proxy.connections import READ_BYTES, Pool, ProviderProtocol
 from proxy.context import Target
 from proxy.credentials import sign, span_of
 from proxy.deadlines import Deadlines
@@ -31,11 +32,11 @@ from proxy.secret import Secret
 from proxy.snapshot import Provider
 from proxy.temporary_keys import TemporaryKeys
 from proxy.trust import Trust
-from proxy.upstreamfaults import translate
+from proxy.upstreamfaults import refused_handshake, translate
 from proxy.upstreamresponse import AiohttpResponse, Head, RefusingResponse
 
-AT_ONCE_S = 1.0
-"""A kept connection that ends so soon after a request was written had been closed before it came."""
+AT_ONCE_S = 0.3
+"""A kept connection that ends so soon after a request was written, without a byte, had been closed before it came."""
 
 MOST_INTERIM_ANSWERS = 100
 """Of the 1xx kind, before the answer itself."""
@@ -94,6 +95,8 @@ class AiohttpTransport:
         self._clock = clock or SystemClock()
         self._keys = TemporaryKeys(self._ask_control_plane, self._clock)
         self.deadlines = Deadlines()
+        self.stale: Counter[str] = Counter()
+        """{provider: requests that met a kept connection which turned out closed}."""
         self._pools: dict[PoolKey, Pool] = {}
         self._retired: set[Pool] = set()
 
@@ -111,6 +114,7 @@ class AiohttpTransport:
             try:
                 head = await self._ask(pool, data, timeouts.connect_s, first_s, deadline_s)
             except _ClosedBefore:
+                self.stale[provider.name] += 1
                 head = await self._ask(pool, data, timeouts.connect_s, first_s, deadline_s, fresh=True)
         except BaseException:
             await self.give_back(pool)
@@ -162,7 +166,7 @@ class AiohttpTransport:
         key = _pool_key(provider)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(provider, self.deadlines)
+            pool = self._pools[key] = Pool(provider, self._user_agent, self.deadlines)
         return pool
 
     async def _ask_control_plane(self, provider: Provider, target: Target, request: Send) -> tuple[int, bytes]:
@@ -200,17 +204,10 @@ class AiohttpTransport:
         self, pool: Pool, data: bytes, connect_s: float, first_s: float, deadline_s: float, *, fresh: bool = False
     ) -> Head:
         """Raises: _ClosedBefore: over a kept connection it reached nobody."""
-        loop = self.deadlines.loop
         kept = None if fresh else pool.kept()
-        connection = kept or await self._connect(pool, min(deadline_s, loop.time() + connect_s))
-        written_s = loop.time()
+        connection = kept or await self._connect(pool, min(deadline_s, self.deadlines.loop.time() + connect_s))
         try:
-            return await self._exchange(connection, data, first_s, deadline_s)
-        except UpstreamUnreachable as error:
-            connection.close()
-            if kept is not None and loop.time() - written_s < AT_ONCE_S:
-                raise _ClosedBefore from error
-            raise
+            return await self._exchange(connection, data, first_s, deadline_s, kept=kept is not None)
         except BaseException:
             connection.close()
             raise
@@ -222,16 +219,18 @@ class AiohttpTransport:
         except TimeoutError as error:
             raise UpstreamTimeout("The provider did not accept a connection in time.", progress=Progress.NEVER_SENT) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise translate(error, Progress.NEVER_SENT) from error
+            raise refused_handshake(error) or translate(error, Progress.NEVER_SENT) from error
 
-    async def _exchange(self, connection: Connection, data: bytes, first_s: float, deadline_s: float) -> Head:
-        """Write a request, read the head of its answer."""
+    async def _exchange(self, connection: Connection, data: bytes, first_s: float, deadline_s: float, *, kept: bool) -> Head:
+        """Write a request, read the head of its answer. kept: the connection has served before. Raises: _ClosedBefore."""
         protocol = connection.protocol
-        assert protocol is not None
+        assert isinstance(protocol, ProviderProtocol)
         if protocol.transport is None or protocol.transport.is_closing():
             raise UpstreamUnreachable("The provider closed the connection before anything was sent.")
         protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=READ_BYTES // 2)
-        first_byte_s = min(deadline_s, self.deadlines.loop.time() + first_s)
+        protocol.listen()
+        written_s = self.deadlines.loop.time()
+        first_byte_s = min(deadline_s, written_s + first_s)
         try:
             with self.deadlines.until(first_byte_s):
                 protocol.transport.write(data)
@@ -245,7 +244,11 @@ class AiohttpTransport:
                 f"The provider did not begin its answer within {first_s:g} s.", progress=Progress.AMBIGUOUS
             ) from error
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            raise translate(error) from error
+            if protocol.heard:
+                raise translate(error) from error
+            if kept and self.deadlines.loop.time() - written_s < AT_ONCE_S:
+                raise _ClosedBefore from error
+            raise (None if kept else refused_handshake(error)) or translate(error) from error
 
 
 class _ClosedBefore(Exception):

@@ -29,6 +29,7 @@ LABELS = {
     "paifang_fallbacks_total": {"model", "from", "to", "reason"},
     "paifang_denied_total": {"stage", "code"},
     "paifang_usage_anomalies_total": {"route", "kind"},
+    "paifang_stale_connections_total": {"provider"},
     "paifang_plugin_seconds_bucket": {"plugin", "hook", "le"},
     "paifang_config_reloads_total": {"outcome"},
     "paifang_config_last_reload_success_timestamp_seconds": set(),

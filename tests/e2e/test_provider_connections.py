@@ -26,6 +26,7 @@ async def test_an_idle_connection_that_the_provider_just_closed(serve: Serve, sc
         answered = await served.chat("m")
         assert (answered.status, answered.headers["x-paifang-attempts"]) == (200, "1")
     assert (upstream.connections, len(upstream.requests)) == (3, 5)
+    assert await served.metric("paifang_stale_connections_total", provider="relay") == 2
     await unharmed(served)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import datetime as dt
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 import trustme
 
 from proxy.errors import ConfigError
+from proxy.probe import probe_all
 from tests.e2e import files
 from tests.e2e.conftest import Answered, Serve, Served
-from tests.fakes import READ, STALL, ScriptedUpstream, http_head
+from tests.fakes import READ, STALL, FakeOpenAI, ScriptedUpstream, http_head
 from tests.fakes.outbound_proxy import OutboundProxy
 
 ANSWER = (
@@ -40,6 +42,27 @@ def server_tls(cert: trustme.LeafCert) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     cert.configure_cert(context)
     return context
+
+
+@asynccontextmanager
+async def refusing(tls: ssl.SSLContext) -> AsyncIterator[str]:
+    """A server that says in TLS why it takes no client, as asyncio's own does not. Gives its URL."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+        connection = tls.wrap_bio(heard, said, server_side=True)
+        with pytest.raises(ssl.SSLError):
+            while True:
+                heard.write(await reader.read(65536))
+                with suppress(ssl.SSLWantReadError):
+                    connection.do_handshake()
+                    raise AssertionError("the client was taken")
+                writer.write(said.read())
+        writer.write(said.read())
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
 @pytest.fixture
@@ -103,10 +126,46 @@ async def test_a_certificate_is_shown_to_who_asks_for_one(
     upstream = await started(ScriptedUpstream(ANSWERS, tls=tls))
     ours = ca.issue_cert("gateway.example")
     trusting = {"ca": pem(ca.cert_pem)}
-    assert (await asked(serve, upstream.url, tls=trusting)).status == 502
     shown = {"cert": pem(ours.cert_chain_pems[0]), "key": pem(ours.private_key_pem)}
     assert text(await asked(serve, upstream.url, tls=trusting | shown)) == "yes"
     assert text(await asked(serve, upstream.url, tls=trusting | {"cert": pem(ours.private_key_and_cert_chain_pem)})) == "yes"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("shown", ["none", "of another authority", "expired"])
+async def test_where_a_client_certificate_is_missing_or_refused_nothing_was_sent(
+    serve: Serve,
+    started: Any,
+    fake_openai: FakeOpenAI,
+    ca: trustme.CA,
+    pem: Callable[[Any], str],
+    version: ssl.TLSVersion,
+    shown: str,
+) -> None:
+    tls = server_tls(ca.issue_cert("127.0.0.1"))
+    tls.minimum_version = tls.maximum_version = version
+    tls.verify_mode = ssl.CERT_REQUIRED
+    ca.configure_trust(tls)
+    url = await started(refusing(tls))
+    past = {"not_before": dt.datetime(2020, 1, 1, tzinfo=dt.UTC), "not_after": dt.datetime(2020, 2, 1, tzinfo=dt.UTC)}
+    ours = {
+        "none": lambda: None,
+        "of another authority": lambda: trustme.CA().issue_cert("gateway.example"),
+        "expired": lambda: ca.issue_cert("gateway.example", **past),
+    }[shown]()
+    cert = {} if ours is None else {"cert": pem(ours.private_key_and_cert_chain_pem)}
+    strict = {"base_url": url, "tls": {"ca": pem(ca.cert_pem), **cert}}
+    served = await serve(
+        providers={"strict": {"adapter": "openai_chat", "api_key": "sk-upstream", **strict}, "relay": files.relay(fake_openai)},
+        models={"doubao-seed": files.model(files.route("strict", "strict", priority=1), files.route("relay", "relay"))},
+        keys=[files.key("all", files.KEY)],
+    )
+    answered = await served.chat()
+    assert (answered.status, answered.headers["x-paifang-route"]) == (200, "relay")
+    assert await served.gateway.store.exposures.open(0, 2**62, "UTC") == []
+    [probe, _] = await probe_all(served.gateway.snapshot)
+    assert (probe.result, probe.code) == ("refused", "upstream_unreachable")
+    assert "client certificate" in probe.message and "providers.strict.tls" in probe.message
 
 
 @pytest.mark.parametrize(
@@ -135,7 +194,7 @@ async def test_https_goes_through_a_tunnel_that_sees_neither_key_nor_prompt(
     [head] = proxy.heads
     assert head.startswith(b"CONNECT 127.0.0.1:")
     assert b"Proxy-Authorization: Basic " + base64.b64encode(b"me:se:cret") in head
-    assert b"sk-upstream" not in head
+    assert b"sk-upstream" not in head and b"\r\nUser-Agent: paifang/" in head and b"aiohttp" not in head
     assert b"proxy" not in upstream.requests[0].lower()
 
 

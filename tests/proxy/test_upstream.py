@@ -174,6 +174,28 @@ async def test_a_kept_connection_that_was_closed_costs_no_request(transport: Aio
     assert await ask(transport, upstream.url) == b"one"
     assert await ask(transport, upstream.url) == b"two"
     assert (upstream.connections, len(upstream.requests)) == (2, 3)
+    assert transport.stale == {"p": 1}
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        [0.5, FIN],
+        [0.5, RST],
+        [b"HTTP/1.1 20", 0.05, FIN],
+        [b"HTTP/1.1 20", 0.05, RST],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", 0.05, RST],
+    ],
+)
+async def test_what_a_kept_connection_may_have_served_is_not_sent_again(
+    transport: AiohttpTransport, scripted: Start, then: list[Any]
+) -> None:
+    upstream = await scripted([READ, WHOLE % (3, b"one"), READ, *then], [READ, WHOLE % (3, b"two")])
+    assert await ask(transport, upstream.url) == b"one"
+    with pytest.raises(UpstreamUnreachable) as caught:
+        await ask(transport, upstream.url)
+    assert caught.value.progress is Progress.AMBIGUOUS
+    assert (len(upstream.requests), transport.stale) == (2, {})
 
 
 async def test_what_broke_off_on_a_new_connection_is_not_sent_again(transport: AiohttpTransport, scripted: Start) -> None:
