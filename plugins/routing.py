@@ -1,20 +1,27 @@
 """route: lower priority first, weights share one priority, the rest is fallback.
 
 The order is a pure function of the candidates, which are the routes that can be asked now, and of `ctx.turn`, the number of
-requests before this one: over as many turns as the weights of a priority add up to, each route comes first exactly as often as
-its weight says, spread out evenly. Where the model is `sticky`, what a request names as its prompt_cache_key, or else its user,
-decides instead of the turn: each stays on its route while that can be asked, and only then moves (rendezvous hashing).
+requests before this one that took a turn: over as many turns as the weights of a priority add up to, each route comes first
+exactly as often as its weight says, spread out evenly. Where the model is `sticky`, what a request names as its
+prompt_cache_key, or else its user, decides instead, and no turn is taken: each stays on its route while that can be asked, and
+only then moves (rendezvous hashing).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from hashlib import blake2b
-from itertools import groupby
+from itertools import accumulate, groupby
 from math import gcd, log
 
 from proxy import RequestContext, Target, hookimpl
+
+LONGEST_CYCLE = 10_000
+"""Turns that are laid out beforehand; it takes some milliseconds."""
+GOLDEN = 0.618034
+"""Steps of this part of a circle are the ones that spread most evenly."""
 
 
 @hookimpl
@@ -38,11 +45,10 @@ def plan(candidates: Sequence[Target], turn: int, prefix: str | None = None) -> 
 
 
 def _prefix(ctx: RequestContext) -> str | None:
-    """Of one key's requests those with the same prompt_cache_key or, without one, of the same user."""
-    if ctx.model is None or not ctx.model.sticky or ctx.chat is None:
+    """Of one key's requests those that share a prompt."""
+    if ctx.model is None or not ctx.model.sticky or ctx.chat is None or ctx.chat.shared_prompt is None:
         return None
-    named = ctx.chat.body.get("prompt_cache_key") or ctx.chat.body.get("user")
-    return f"{ctx.principal.id if ctx.principal else ''}\n{named}" if isinstance(named, str) else None
+    return f"{ctx.principal.id if ctx.principal else ''}\n{ctx.chat.shared_prompt}"
 
 
 def _distance(prefix: str, target: Target) -> float:
@@ -53,15 +59,31 @@ def _distance(prefix: str, target: Target) -> float:
 
 def _share(tier: list[Target], turn: int) -> list[Target]:
     """One priority's routes: whose turn it is comes first, those who fail over are shared out in the same way."""
-    ordered = []
+    ordered: list[Target] = []
     while len(tier) > 1:
-        cycle = _cycle(tuple(target.weight for target in tier))
-        ordered.append(tier.pop(cycle[turn % len(cycle)]))
-        turn //= len(cycle)
+        weights = tuple(target.weight for target in tier)
+        ends, stride = _circle(weights)
+        if not ordered and ends[-1] <= LONGEST_CYCLE:
+            place = _cycle(weights)[turn % ends[-1]]
+        else:
+            place = bisect_right(ends, turn * stride % ends[-1])
+        ordered.append(tier.pop(place))
+        turn //= ends[-1]
     return ordered + tier
 
 
 @lru_cache(maxsize=1024)
+def _circle(weights: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
+    """(where each route's part of a circle ends, the step from one turn to the next, which meets every point once)."""
+    divisor = gcd(*weights)
+    ends = tuple(accumulate(weight // divisor for weight in weights))
+    stride = max(1, int(ends[-1] * GOLDEN))
+    while gcd(stride, ends[-1]) > 1:
+        stride += 1
+    return ends, stride
+
+
+@lru_cache(maxsize=256)
 def _cycle(weights: tuple[int, ...]) -> tuple[int, ...]:
     """Positions, each as often as its weight, none bunched: the one that is furthest behind its share is next."""
     divisor = gcd(*weights)
@@ -71,7 +93,7 @@ def _cycle(weights: tuple[int, ...]) -> tuple[int, ...]:
     cycle = []
     for _ in range(total):
         behind = [lag + share for lag, share in zip(behind, shares, strict=True)]
-        chosen = max(range(len(behind)), key=behind.__getitem__)
+        chosen = behind.index(max(behind))
         behind[chosen] -= total
         cycle.append(chosen)
     return tuple(cycle)

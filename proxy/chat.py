@@ -41,6 +41,12 @@ class ChatRequest:
     max_output_tokens: int | None = None
     """The client's own cap: the lower of max_tokens and max_completion_tokens."""
 
+    @property
+    def shared_prompt(self) -> str | None:
+        """What requests with the same beginning have in common, as the client says: its prompt_cache_key, or else its user."""
+        named = self.body.get("prompt_cache_key") or self.body.get("user")
+        return named if isinstance(named, str) else None
+
     def with_body(self, body: Mapping[str, Any], body_bytes: int) -> Self:
         """The same request with another body, as a plugin transformed it."""
         return replace(self, body=body, body_bytes=body_bytes, n=body.get("n", 1))

@@ -262,7 +262,7 @@ class RequestContext:
     target: Target | None = None
     """The route being tried."""
     turn: int = 0
-    """How many requests for this model came before: routes share by it."""
+    """How many requests for this model took a turn before: routes share by it."""
     timeline: Timeline = field(default_factory=Timeline)
     state: dict[str, Any] = field(default_factory=dict)
     """Scratch space for plugins, by plugin name."""

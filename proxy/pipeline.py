@@ -71,7 +71,8 @@ class Pipeline:
         return story.reply
 
     def turn(self, model: str) -> int:
-        """How many requests of this model were routed: what the next one's routes are shared out by."""
+        """How many requests of this model took a turn, as all do that don't stay on a route: what the next one's routes are
+        shared out by."""
         return self._turns.get(model, 0)
 
     def unfinished(self) -> set[Story]:
@@ -168,9 +169,11 @@ class Pipeline:
         await planning.admit(story.ctx, chat, entry)
 
     def _take_turn(self, story: Story) -> int:
-        assert story.ctx.model is not None
-        turn = self.turn(story.ctx.model.name)
-        self._turns[story.ctx.model.name] = turn + 1
+        entry, chat = story.ctx.model, story.ctx.chat
+        assert entry is not None and chat is not None
+        turn = self.turn(entry.name)
+        if not entry.sticky or chat.shared_prompt is None:
+            self._turns[entry.name] = turn + 1
         return turn
 
     def _client_left(self, story: Story) -> None:

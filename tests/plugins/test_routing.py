@@ -1,3 +1,4 @@
+import time
 from collections import Counter
 
 import pytest
@@ -54,6 +55,8 @@ def test_those_who_take_over_share_by_weight_too() -> None:
         ({"a": 70, "b": 20, "c": 10}, "b", {"a": 8750, "c": 1250}),
         ({"a": 3, "b": 1}, "", {"a": 7500, "b": 2500}),
         ({"a": 3, "b": 1}, "b", {"a": 10_000}),
+        ({"a": 4999, "b": 5001}, "", {"a": 4999, "b": 5001}),
+        ({"a": 3333, "b": 3333, "c": 3334}, "", {"a": 3333, "b": 3333, "c": 3334}),
     ],
 )
 def test_weights_are_exact_over_10_000_requests_also_while_a_route_is_out(
@@ -61,6 +64,21 @@ def test_weights_are_exact_over_10_000_requests_also_while_a_route_is_out(
 ) -> None:
     pool = [target(name, weight=weight) for name, weight in weights.items() if name != out]
     assert Counter(plan(pool, turn)[0].route for turn in range(10_000)) == firsts
+
+
+@pytest.mark.parametrize("weights", [(333_333, 333_333, 333_334), (1_000_000, 1), (999_983, 999_979, 7)])
+def test_large_weights_are_shared_too_and_at_once(weights: tuple[int, ...]) -> None:
+    pool = [target(str(number), weight=weight) for number, weight in enumerate(weights)]
+    began_s = time.process_time()
+    firsts = Counter(plan(pool, turn)[0].route for turn in range(1000))
+    assert time.process_time() - began_s < 0.2
+    due = [1000 * weight / sum(weights) for weight in weights]
+    assert all(abs(firsts[str(number)] - share) < 3 for number, share in enumerate(due))
+
+
+def test_over_all_turns_large_weights_are_exact() -> None:
+    pool = [target("a", weight=5_000), target("b", weight=5_003)]
+    assert Counter(plan(pool, turn)[0].route for turn in range(10_003)) == {"a": 5_000, "b": 5_003}
 
 
 def sticky_plan(pool: list, *, sticky: bool = True, key: str = "ci", **fields: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,29 @@ async def test_a_refusal_names_its_stage(tmp_path: Path) -> None:
         await caller.call("DELETE", "keys/old")
         told = await caller.call("POST", "explain", {"model": "seed", "key": "old"})
         assert (told["refusal"]["stage"], told["refusal"]["code"]) == ("auth", "key_revoked")
+
+
+async def test_a_request_that_stays_on_its_route_takes_nobodys_turn(tmp_path: Path) -> None:
+    routes = [{"name": name, "provider": "sim", "model": "any", "enabled": True} for name in "ab"]
+    config = {
+        "providers": {"sim": {"adapter": "simulator", "options": SimulatorOptions(words=1)}},
+        "models": {"seed": {"family": "doubao", "free": True, "sticky": "prompt_cache_key", "routes": tuple(routes)}},
+        "keys": ({"name": "ci", "key": STATIC_KEY},),
+    }
+    async with opened(tmp_path, SIMULATED + "plugins: [virtual_keys, model_scope, routing]\n") as (gateway, caller):
+        gateway.snapshot = compile_snapshot(Config.model_validate(config), gateway.registry.adapters, gateway.snapshot.chain)
+        port = await gateway.listen("127.0.0.1", 0)
+        headers = {"Authorization": f"Bearer {STATIC_KEY}"}
+        taken: dict[str, Counter[str]] = {"": Counter(), "ann": Counter()}
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as session:
+            for user in ["", "ann"] * 40:
+                body = {"messages": [{"role": "user", "content": "Hi"}], **({"user": user} if user else {})}
+                told = await caller.call("POST", "explain", {"model": "seed", "key": "ci", "body": body})
+                async with session.post("/v1/chat/completions", json={**body, "model": "seed"}) as response:
+                    taken[user][response.headers["x-paifang-route"]] += 1
+                assert told["routes"][0]["route"] == response.headers["x-paifang-route"]
+    assert taken[""] == {"a": 20, "b": 20}
+    assert len(taken["ann"]) == 1
 
 
 async def test_nothing_is_held_and_no_turn_is_taken(tmp_path: Path) -> None:
