@@ -170,8 +170,13 @@ class Chain:
         value: Any,
         expected: type | tuple[type, ...],
         lacks: Lacks | None = None,
+        *,
+        in_place: bool = False,
     ) -> Any:
-        """Each plugin gets the last one's answer under `name`; None leaves it as it is. Raises: PluginFault."""
+        """Each plugin gets the last one's answer under `name`; None leaves it as it is. Raises: PluginFault.
+
+        in_place: one that answers None may have changed what it got, so that is judged like an answer.
+        """
         for call in self._calls[hook]:
             try:
                 answer = self._call(hook, call, ctx, {name: value})
@@ -180,9 +185,9 @@ class Chain:
                 if answer is not None:
                     if not isinstance(answer, expected):
                         raise self._junk(hook, call, answer, f"value for {name}")
-                    if lacks is not None and (wanted := lacks(answer)):
-                        raise self._junk(hook, call, answer, wanted)
                     value = answer
+                if lacks is not None and (in_place or answer is not None) and (wanted := lacks(value)):
+                    raise self._junk(hook, call, value, wanted)
             except BaseException as error:
                 raise self._judged(hook, call, error)  # noqa: B904
         return value

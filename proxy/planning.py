@@ -13,7 +13,7 @@ from proxy.endpoints import tasks
 from proxy.endpoints.chat import check_cap
 from proxy.errors import BadRequest, Forbidden, GatewayError, NoRoute, UpstreamBusy, UpstreamError, UpstreamRejectedUs
 from proxy.hookanswers import part_lacks
-from proxy.jsontext import dumps
+from proxy.jsontext import copied, dumps
 from proxy.snapshot import ModelEntry
 
 PARTS = get_args(Part)
@@ -103,22 +103,28 @@ def _wait_ns(target: Target, chat: ChatRequest | None, now_ns: int) -> int:
 
 
 async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
-    """The request as plugins change it for `ctx.target`; the same object if none does. Raises: PluginFault."""
-    body_bytes = 0
+    """The request as plugins change it for `ctx.target`; the same object if none does. Raises: PluginFault.
+
+    They get a copy: what one changes in place is a change, too, and not one of the request that the next route starts from.
+    """
+    said = asked = dumps(chat.body)
 
     def lacks(body: Mapping[str, Any]) -> str:
-        nonlocal body_bytes
+        nonlocal said
         try:
-            tasks.check(chat.task, {**body, "model": chat.model})
-            body_bytes = len(dumps(body))
+            said = dumps(body)
+            if said != asked:
+                tasks.check(chat.task, {**body, "model": chat.model})
         except BadRequest as error:
             return f"a body for {chat.task} ({error.message})"
         except (TypeError, ValueError):
             return "a body that is JSON"
         return ""
 
-    body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", chat.body, Mapping, lacks)
-    return chat if body is chat.body else chat.with_body(body, body_bytes)
+    copy = copied(chat.body)
+    advance(ctx, chat=replace(chat, body=copy))
+    body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", copy, Mapping, lacks, in_place=True)
+    return chat if said == asked else chat.with_body(body, len(said))
 
 
 async def transformed_events(ctx: RequestContext, events: Sequence[ChatEvent]) -> list[ChatEvent]:

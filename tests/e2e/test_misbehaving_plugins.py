@@ -47,6 +47,7 @@ GUARDS = {
         "return {**ctx.chat.body, 'messages': 'hi'}",
         "return {**ctx.chat.body, 'n': 0}",
         "return {**ctx.chat.body, 'user': object()}",
+        "ctx.chat.body['n'] = 0",
     ],
     "meter": [
         "return 0",

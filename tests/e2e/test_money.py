@@ -112,26 +112,41 @@ async def test_a_request_that_a_plugin_makes_longer_is_held_for_and_charged_once
     assert (await served.chat(max_tokens=1)).status == 429
 
 
-MORE_CHOICES = """
-from proxy import hookimpl
-
-@hookimpl
-def transform_request(ctx, body):
-    return {"messages": body["messages"], "n": 9}
-"""
+MORE_CHOICES = "from proxy import hookimpl\n\n@hookimpl\ndef transform_request(ctx, body):\n    "
 
 
-async def test_a_plugin_that_asks_for_more_choices_needs_the_money_for_them(serve: Serve, fake_openai: FakeOpenAI) -> None:
+@pytest.mark.parametrize(
+    "more", ['return {**body, "n": 9}', 'body["n"] = 9', 'body["n"] = 9; return body', 'ctx.chat.body["n"] = 9']
+)
+async def test_a_plugin_that_asks_for_more_choices_needs_the_money_for_them(
+    serve: Serve, fake_openai: FakeOpenAI, more: str
+) -> None:
     plugins = [*REJECT[:-1], "./more.py"]
     served = await serve(
         providers={"relay": files.relay(fake_openai)},
         models={"doubao-seed": files.model(files.route("relay", "relay"), price=PRICE)},
         keys=[files.key("ci", files.KEY, budget={"daily_usd": 0.05})],
         plugins=plugins,
-        also={"more.py": MORE_CHOICES},
+        also={"more.py": MORE_CHOICES + more},
     )
     assert (await served.chat(max_tokens=6)).error["code"] == "budget_exceeded"
     assert fake_openai.requests == []
+
+
+async def test_what_a_plugin_changed_in_place_is_not_in_the_next_routes_request(
+    serve: Serve, fake_openai: FakeOpenAI
+) -> None:
+    rule = {"role": "system", "content": "Be brief."}
+    served = await serve(
+        providers={"relay": files.relay(fake_openai)},
+        models={"doubao-seed": files.model(files.route("a", "relay", priority=1), files.route("b", "relay"), price=PRICE)},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 1})],
+        plugins=[*REJECT[:-1], "./more.py"],
+        also={"more.py": f"{MORE_CHOICES}body['messages'].append({rule})"},
+    )
+    fake_openai.fail_next(500, "server_error", "oops")
+    assert (await served.chat(max_tokens=6)).headers["x-paifang-route"] == "b"
+    assert [(request.body or {})["messages"] for request in fake_openai.requests] == [[*files.HI, rule]] * 2
 
 
 async def test_the_next_route_gets_the_cap_that_is_held_as_well(serve: Serve, fake_openai: FakeOpenAI) -> None:

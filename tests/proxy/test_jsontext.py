@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.jsontext import MAX_DEPTH, JsonError, dumps, loads
+from proxy.jsontext import MAX_DEPTH, JsonError, copied, dumps, loads
 from tests.markdown import ROOT
 
 VALUES = st.recursive(
@@ -75,3 +75,12 @@ def test_a_string_without_an_end_is_read_once() -> None:
 
 def test_a_lone_surrogate_leaves_as_it_came() -> None:
     assert dumps(loads(b'{"a":"\\ud800"}')) == b'{"a":"\\ud800"}'
+
+
+def test_a_copy_shares_nothing_that_can_change() -> None:
+    read = {"messages": [{"role": "user", "n": 2**70}], "user": "\ud800"}
+    copy = copied(read)
+    assert copy == read
+    copy["messages"][0]["role"] = "system"
+    copy["messages"].append(1)
+    assert read == {"messages": [{"role": "user", "n": 2**70}], "user": "\ud800"}
