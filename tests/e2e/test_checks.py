@@ -28,7 +28,7 @@ async def test_a_check_finds_out_as_a_request_would(serve: Serve, fake_ark: Fake
     fake_ark.fail_next(401, "AuthenticationError", "no")
     fake_openai.html_next(times=5)
     for _ in range(6):
-        await check(served.gateway)
+        await check(served.gateway, set())
     assert states(served) == {
         "ark": ("refused", "upstream_auth_failed"),
         "relay": ("open", "upstream_error, 5 in a row"),
@@ -37,7 +37,7 @@ async def test_a_check_finds_out_as_a_request_would(serve: Serve, fake_ark: Fake
     assert (len(fake_ark.requests), len(fake_openai.requests)) == (1, 5)
     assert fake_openai.requests[0].body["max_completion_tokens"] == 1
     clock.ahead_s = 60
-    await check(served.gateway)
+    await check(served.gateway, set())
     assert {state for state, _ in states(served).values()} == {"serving", "resting"}
     assert await served.metric("paifang_requests_total") == 0
 
@@ -53,3 +53,12 @@ async def test_they_run_only_if_asked_for(serve: Serve, fake_ark: FakeArk, fake_
             await asyncio.sleep(0.2)
             assert fake_ark.requests == []
         checking.cancel()
+
+
+async def test_a_silent_provider_holds_up_no_other_check(serve: Serve, fake_ark: FakeArk, fake_openai: FakeOpenAI) -> None:
+    served = await two(serve, fake_ark, fake_openai, Moved(), health={"check_every_s": 0.05})
+    fake_openai.delay(before_s=30)
+    checking = asyncio.ensure_future(check_regularly(served.gateway))
+    await eventually(lambda: len(fake_ark.requests) > 5)
+    assert len(fake_openai.requests) == 1
+    checking.cancel()
