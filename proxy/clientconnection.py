@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import LineTooLong
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.http_parser import RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from proxy.errors import BadRequest, GatewayError, GatewayFault, HeadersTooLarge
 from proxy.jsontext import dumps
@@ -21,9 +23,12 @@ SERVER = "paifang"
 """Instead of the library's name and version."""
 HEAD_S = 10.0
 """How long the head of a request may take: of the first one from the connection's start, of later ones from its first byte."""
+MOST_HEAD_BYTES = 64 * 1024
 CROWDED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """What is answered on connections beyond the bound."""
 LOG_EVERY_S = 10.0
+
+_TOO_LARGE = HeadersTooLarge("The request's headers are too long together.")
 
 log = structlog.get_logger("paifang")
 
@@ -44,6 +49,30 @@ def last_response(error: GatewayError) -> web.Response:
     response = error_response(error, {hdrs.SERVER: SERVER})
     response.force_close()
     return response
+
+
+def _fault_of(message: RawRequestMessage) -> BadRequest | None:
+    """Why a head is refused although it could be read."""
+    version = message.version
+    if version != HttpVersion11 and version != HttpVersion10:
+        return BadRequest("Only HTTP/1.1 and HTTP/1.0 are spoken here.", code="invalid_request")
+    if not message.chunked:
+        return None
+    if version != HttpVersion11:
+        # Who sends HTTP/1.0 and chunks may mean another end of the body than we see (RFC 9112, 6.1).
+        return BadRequest("HTTP/1.0 has no Transfer-Encoding.", code="invalid_request")
+    if message.headers[hdrs.TRANSFER_ENCODING].lower() != "chunked":
+        return BadRequest("The only Transfer-Encoding that is taken is chunked.", code="invalid_request")
+    return None
+
+
+def _bytes_of(message: RawRequestMessage) -> int:
+    """The size of a head, nearly."""
+    return len(message.path) + sum(len(name) + len(value) + 4 for name, value in message.raw_headers)
+
+
+def _refused(error: GatewayError) -> _ErrInfo:
+    return _ErrInfo(error.status, error, "")
 
 
 class Sparingly:
@@ -70,7 +99,7 @@ class Sparingly:
 class ClientConnection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_client", "_head_number", "_head_timer", "_load", "_sparingly")
+    __slots__ = ("_client", "_head_bytes", "_head_number", "_head_timer", "_load", "_sparingly")
 
     def __init__(self, server: web.Server, load: Load | None, sparingly: Sparingly, **options: Any) -> None:
         """load: None where the connection counts for nothing, as on the control socket."""
@@ -81,6 +110,8 @@ class ClientConnection(RequestHandler):
         self._head_number = -1
         """Of the request whose head is timed."""
         self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        """What came of the next head, at least."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -102,18 +133,43 @@ class ClientConnection(RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        known = len(self._messages)
         super().data_received(data)
-        if self._waiter is not None and not self._messages:
-            self._limit_head()  # it is still waiting for the rest of a head
+        self._head_bytes += len(data)
+        if len(self._messages) > known:
+            for number in range(known, len(self._messages)):
+                self._judge(number)
+            self._head_bytes = 0
+        elif self._waiter is not None and not self._messages:
+            # It is still waiting for the rest of a head.
+            if self._limit_head():
+                self._head_bytes = len(data)  # what came before was a body
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._messages.append((_refused(_TOO_LARGE), EMPTY_PAYLOAD))
+                if not self._waiter.done():
+                    self._waiter.set_result(None)
 
-    def _limit_head(self) -> None:
-        """The next head must be whole in time. More bytes of it don't move that."""
-        if self._head_number == self._request_count:
+    def _judge(self, number: int) -> None:
+        """Have a head answered with what is wrong with it, where the parser takes more than we do."""
+        message, body = self._messages[number]
+        if not isinstance(message, RawRequestMessage):
             return
+        error: GatewayError | None = _fault_of(message)
+        # Summed up only where it can be too much.
+        if error is None and self._head_bytes > MOST_HEAD_BYTES and _bytes_of(message) > MOST_HEAD_BYTES:
+            error = _TOO_LARGE
+        if error is not None:
+            self._messages[number] = (_refused(error), body)
+
+    def _limit_head(self) -> bool:
+        """The next head must be whole in time. More bytes of it don't move that. Returns whether these are its first."""
+        if self._head_number == self._request_count:
+            return False
         self._head_number = self._request_count
         if self._head_timer is not None:
             self._head_timer.cancel()
         self._head_timer = self._loop.call_later(HEAD_S, self._end_head)
+        return True
 
     def _end_head(self) -> None:
         if self._head_number == self._request_count:
@@ -148,6 +204,8 @@ class ClientConnection(RequestHandler):
             raise ConnectionError("the answer had begun")
         if status >= 500:
             return last_response(GatewayFault("The gateway failed; its log says more."))
-        if isinstance(exc, LineTooLong):
-            return last_response(HeadersTooLarge("The request's first line or a header is too long."))
+        if isinstance(exc, GatewayError):
+            return last_response(exc)
+        if isinstance(exc, LineTooLong) or message == "Too many headers received":
+            return last_response(HeadersTooLarge("The request's first line or a header is too long, or it has too many."))
         return last_response(BadRequest("The request is not valid HTTP.", code="invalid_request"))

@@ -161,7 +161,7 @@ class PayloadTooLarge(RequestError):
 
 
 class HeadersTooLarge(RequestError):
-    """A header, or the first line of a request, is over 8 KiB."""
+    """A header, or the first line of a request, is over 8 KiB, or all of them are over 64 KiB, or over 128."""
 
     status = 431
     code = "headers_too_large"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from aiohttp import HttpVersion11, hdrs, web
+from aiohttp import hdrs, web
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.web_protocol import RequestHandler
 
-from proxy.clientconnection import SERVER, ClientConnection, Sparingly, error_response, last_response
+from proxy.clientconnection import SERVER, ClientConnection, Sparingly, error_response
 from proxy.errors import BadRequest, GatewayError, GatewayFault, MethodNotAllowed, NotFound, PayloadTooLarge
 from proxy.faults import is_own_cancellation
 from proxy.listening import BACKLOG, SharedListener
@@ -143,8 +143,6 @@ class Runner(web.AppRunner):
         direct, others = self._direct, made.request_handler
 
         def dispatch(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-            if request.version < HttpVersion11 and hdrs.TRANSFER_ENCODING in request.headers:
-                return _refuse_framing(request)
             return direct.get((request.method, request.raw_path), others)(request)  # type: ignore[arg-type]
 
         return _Server(
@@ -193,8 +191,3 @@ class Runner(web.AppRunner):
             if connection._waiter is not None and began_s <= idle_since_s:
                 connection.force_close()
         return len(self.server.connections)
-
-
-async def _refuse_framing(request: web.BaseRequest) -> web.StreamResponse:
-    """HTTP/1.0 knows no chunks: who sends them may mean another end of the body than we see (RFC 9112, 6.1)."""
-    return last_response(BadRequest("HTTP/1.0 has no Transfer-Encoding.", code="invalid_request"))

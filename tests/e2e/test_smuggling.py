@@ -43,7 +43,9 @@ SMUGGLING = {
     "xchunked": framed_by("Transfer-Encoding: xchunked", body=CHUNKED),
     "chunked, identity": framed_by("Transfer-Encoding: chunked, identity", body=CHUNKED),
     "identity": framed_by("Transfer-Encoding: identity", LENGTH),
-    "gzip, chunked": framed_by("Transfer-Encoding: gzip, gzip", body=CHUNKED),
+    "gzip, gzip": framed_by("Transfer-Encoding: gzip, gzip", body=CHUNKED),
+    "gzip, chunked": framed_by("Transfer-Encoding: gzip, chunked", body=CHUNKED),
+    "chunked, chunked": framed_by("Transfer-Encoding: chunked, chunked", body=CHUNKED),
     "chunked twice": framed_by("Transfer-Encoding: chunked", "Transfer-Encoding: chunked", body=CHUNKED),
     "a space before the colon": framed_by("Transfer-Encoding : chunked", body=CHUNKED),
     "a tab that is none": framed_by("Transfer-Encoding: \x0bchunked", body=CHUNKED),
@@ -61,6 +63,7 @@ SMUGGLING = {
     "no Host": framed_by(LENGTH).replace(b"Host: a\r\n", b""),
     "two Hosts": framed_by("Host: b", LENGTH),
     "no version": b"GET /healthz\r\n\r\n",
+    "HTTP/2.0 and chunks": chat("Transfer-Encoding: chunked", body=CHUNKED, version="2.0", framed=False),
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "TLS": b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" + bytes(32),
 }
@@ -75,12 +78,26 @@ async def test_framing_that_can_be_read_in_two_ways(served: Served, fake_openai:
     await unharmed(served)
 
 
+@pytest.mark.parametrize("version", ["0.9", "1.2", "2.0", "3.0"])
+async def test_versions_that_are_not_spoken(served: Served, fake_openai: FakeOpenAI, version: str) -> None:
+    heard = await said(served.url, chat(version=version))
+    assert (statuses(heard), fake_openai.requests) == ([400], [])
+    await unharmed(served)
+
+
+LONG = b"X-Long: " + b"x" * 8000 + b"\r\n"
+
+
 @pytest.mark.parametrize(
     ("raw", "status"),
     [
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n" + LONG * 8 + b"\r\n", 200),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 9000 + b"\r\n\r\n", 431),
         (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431),
-        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: a\r\n" % n for n in range(200)) + b"\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + b"".join(b"X-%d: a\r\n" % n for n in range(500)) + b"\r\n", 431),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + LONG * 25 + b"\r\n", 431),
+        (chat("X-Long: " + "x" * 8000, "X-Long: " + "x" * 8000).replace(b"Host: a\r\n", b"Host: a\r\n" + LONG * 7), 431),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + LONG * 10, 431),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Endless: " + b"x" * 200_000, 431),
     ],
 )
@@ -89,6 +106,14 @@ async def test_heads_that_are_too_large(served: Served, raw: bytes, status: int)
     assert statuses(heard) == [status]
     assert b"xxx" not in heard
     await unharmed(served)
+
+
+async def test_a_body_is_no_part_of_the_next_head(served: Served) -> None:
+    long = BODY.replace(b"hi", b"h" * 90_000)
+    assert len(long) > 90_000
+    head, following = chat(body=long).removesuffix(long), chat("Connection: close")
+    heard = await said(served.url, head, 0.05, long, 0.3, following[:40], 0.1, following[40:])
+    assert statuses(heard) == [200, 200]
 
 
 PATHS = [
