@@ -86,7 +86,7 @@ class ChatReader:
 
     def event(self, sse: SseEvent, values: dict[str, Any]) -> Sequence[ChatEvent]:
         choices = choices_of(values)
-        counts = values.get("usage") is not None
+        counts = values.get("usage") is not None or _is_there_twice(values, sse.raw)
         if counts:
             self._keep_usage(values["usage"], values.get("service_tier"))
             if not choices:
@@ -220,6 +220,11 @@ def _plain_text(choice: dict[str, Any]) -> str | None:
         return None
     text = delta.get("content")
     return text if type(text) is str and text else None
+
+
+def _is_there_twice(values: Mapping[str, Any], raw: bytes) -> bool:
+    """Whether a null usage may hide another, which came before it: of a name that comes twice the last value is read."""
+    return "usage" in values and (raw.count(b'"usage"') != 1 or b"\\u00" in raw)
 
 
 def _total(usage: Usage) -> int:

@@ -105,7 +105,7 @@ def test_a_finish_reason_of_an_odd_kind_finishes(reason: Any) -> None:
     assert told.fault is None and parts(told)[-1] == Finish("stop")
 
 
-@pytest.mark.parametrize("choices", [None, [], [{"index": 0, "text": "hi"}], [{"message": "hi"}], [{"message": None}]])
+@pytest.mark.parametrize("choices", [None, [], [{"index": 0, "text": "hi"}], [{"message": "hi"}], [{"message": None}], [{}]])
 def test_an_answer_without_a_message_is_none_and_its_usage_stands(choices: Any) -> None:
     asked = exchange()
     told = hear(asked, [orjson.dumps({**ANSWER, "choices": choices})], headers=JSON)

@@ -288,3 +288,21 @@ def test_an_event_that_is_called_an_error_is_one_whatever_it_says() -> None:
 def test_an_error_in_a_stream_without_its_data_does_not_pass() -> None:
     told = three_ways(exchange, stream(UNFINISHED) + b'{"error": "bad key sk-1"}\n\n' + stream("[DONE]"))
     assert isinstance(told.fault, StreamTruncated) and b"sk-1" not in b"".join(raws(told))
+
+
+COUNTS = '"usage":{"prompt_tokens":3,"completion_tokens":2}'
+
+
+@pytest.mark.parametrize(
+    ("twice", "counted"),
+    [
+        (f"{COUNTS},{COUNTS}", [(3, 2)]),
+        (f'"usage":null,{COUNTS}', [(3, 2)]),
+        (f'{COUNTS},"usage":null', []),
+        ('"usage":null,"usage":null', []),
+    ],
+)
+def test_usage_that_is_there_twice_reaches_no_client(twice: str, counted: list[tuple[int, int]]) -> None:
+    told = streamed('{"choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":"stop"}],' + twice + "}", "[DONE]")
+    assert not any(b"usage" in raw for raw in raws(told))
+    assert [(usage.input_tokens, usage.output_tokens) for usage in usages(told)] == counted
