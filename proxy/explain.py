@@ -240,6 +240,8 @@ def _unasked(ctx: RequestContext, now_ns: int) -> Iterator[dict[str, Any]]:
     for target in ctx.candidates:
         if wait_ns := target.health.wait_ns(now_ns, ctx.chat):
             state, reason, _ = target.health.standing(now_ns)
+            if state == "serving":  # a smaller request
+                state = "full: this request has more tokens than its minute has left,"
             told = f"{state} for another {wait_ns / 1e9:.1f} s{reason and f': {reason}'}"
             yield {"model": target.model, "route": target.route, "reason": told}
 

@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from adapters.simulator import SimulatorOptions
+from proxy.chat import ChatRequest
 from proxy.config import Config
 from proxy.control import AdminRefusal
 from proxy.jsontext import dumps
@@ -136,6 +137,21 @@ async def test_who_is_left_out_and_why(tmp_path: Path) -> None:
     [real] = [route for route in listed if route["route"] == "real"]
     assert (real["state"], real["reason"]) == ("cooling", "upstream_rate_limited")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", real["next_try"])
+
+
+async def test_a_request_that_is_too_large_for_what_is_left_of_a_routes_minute(tmp_path: Path) -> None:
+    limited = SIMULATED.replace("{provider: sim,", "{provider: sim, limits: {tokens_per_minute: 2000},")
+    asked = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1500}
+    async with opened(tmp_path, limited) as (gateway, caller):
+        [sim] = gateway.snapshot.models["seed"].pool
+        before = ChatRequest(body={}, body_bytes=0, model="seed", max_output_tokens=900)
+        sim.health.begin(gateway.app.clock.monotonic_ns(), before)
+        told = await caller.call("POST", "explain", {"model": "seed", "body": asked})
+        small = await caller.call("POST", "explain", {"model": "seed", "body": {**asked, "max_tokens": 10}})
+    [reason] = [rest["reason"] for rest in told["resting"] if rest["route"] == "sim"]
+    assert re.fullmatch(r"full: this request has more tokens than its minute has left, for another \d\d\.\d s", reason)
+    assert told["refusal"]["code"] == "upstream_rate_limited"
+    assert [route["route"] for route in small["routes"]] == ["sim"]
 
 
 async def test_the_upstream_request_is_shown_without_the_credential(tmp_path: Path) -> None:
