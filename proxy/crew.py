@@ -55,6 +55,8 @@ class Crew(Alone):
         self.restarts = 0
         self._environ = {name: value for name, value in environ.items() if not name.startswith("LISTEN_")}
         self._serving: dict[Hand, None] = {}
+        self._drained: set[Hand] = set()
+        """Those that leave and have nothing left to do."""
         self._keeping: set[asyncio.Task[None]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._leaving = False
@@ -165,15 +167,31 @@ class Crew(Alone):
             elif hand.source is not gateway.source:
                 self._beside(self._reload(hand))
 
-        answers: dict[str, Answer] = {"serving": serving, "gather": self.gather, "event": gateway.app.events.tell}
+        def drained() -> None:
+            self._drained.add(hand)
+            self._tell_drained()
+
+        answers: dict[str, Answer] = {
+            "serving": serving,
+            "gather": self.gather,
+            "event": gateway.app.events.tell,
+            "drained": drained,
+        }
         await hand.work(self._environ, answers, lambda: self._gone(hand), control=str(control), workers=self.workers)
 
     def _gone(self, hand: Hand) -> None:
         self._serving.pop(hand, None)
+        self._drained.discard(hand)
+        self._tell_drained()
         for name, said in hand.said.items():
             if name in self.offers:
                 self.offers[name][1](said)
         hand.said = {}
+
+    def _tell_drained(self) -> None:
+        """Let them end once nobody has anything left to do."""
+        if self._leaving and self._drained == self._serving.keys():
+            self._spread("drained")
 
     async def _ask(self, hand: Hand, name: str) -> None:
         said = await hand.ask(name)

@@ -112,6 +112,8 @@ class Gateway:
         """Tells a reload to those who serve for this one."""
         self.leaving = False
         """True: it is about to end."""
+        self.drained: Callable[[], Awaitable[None]] | None = None
+        """Told that nothing runs here any more; returns when nothing does in those who leave together with this one."""
         self.peers = Peers(store)
         self.heir: Peer | None = None
         """The process that is to take over."""

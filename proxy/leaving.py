@@ -1,7 +1,8 @@
 """How a gateway ends: first it says that it isn't ready, then running answers finish, then what is left is broken off.
 
     delay    /readyz says no, everything is served as before (server.drain_delay_s)
-    drain    running answers get server.drain_timeout_s; new requests are refused with `draining`
+    drain    running answers get server.drain_timeout_s; new requests are refused with `draining`, by workers that have nothing
+             left to do as long as others have
              or, where another process has the listening socket, are left to it: this one accepts nothing more, and connections
              that stand get an answer to their next request and are asked to connect anew
     break    what still runs gets an error and a settled charge
@@ -55,7 +56,13 @@ async def leave(gateway: Gateway, hurry: asyncio.Event, *, succeeded: bool) -> N
                 await hurry.wait()
         for runner in gateway.runners:
             runner.ask_to_reconnect()
+        deadline_s = asyncio.get_running_loop().time() + server.drain_timeout_s
         drained = await gateway.pipeline.drain(server.drain_timeout_s, hurry)
+        if drained and gateway.drained is not None:
+            # Who asks over a connection that stands is told, as where one process serves, and not cut off.
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(deadline_s):
+                    await gateway.drained()
     if not drained:
         gateway.pipeline.shut_down()
         await gateway.pipeline.drain(GRACE_S)

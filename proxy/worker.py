@@ -56,6 +56,7 @@ class Worker:
     def __init__(self) -> None:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._all_drained = asyncio.Event()
         self._succeeded = False
         self._orphaned = False
         self._guest = Guest(None, "process", SystemClock())
@@ -72,7 +73,8 @@ class Worker:
             "read": self._read,
             "reload": self._reload,
             "leave": self._leave,
-            "hurry": self._hurry.set,
+            "hurry": self._go_now,
+            "drained": self._all_drained.set,
             "follow": self._follow,
             "circuit": lambda *said: self._health.hear(*said),
             "beat": lambda: None,
@@ -99,6 +101,7 @@ class Worker:
         threading.Thread(target=_end_without, args=(os.getppid(), hang_s), name="orphan", daemon=True).start()
         try:
             gateway.address = welcome["address"]
+            gateway.drained = self._drained
             token = gateway.snapshot.config.admin.token
             await gateway.serve_on(taken.main, forwarded(Path(welcome["control"]), token) if token else absent())
             prepare_memory()
@@ -130,6 +133,14 @@ class Worker:
         self._succeeded = succeeded
         self._stop.set()
 
+    async def _drained(self) -> None:
+        self._guest.link.tell("drained")
+        await self._all_drained.wait()
+
+    def _go_now(self) -> None:
+        self._hurry.set()
+        self._all_drained.set()
+
     def _lost(self) -> None:
         if not self._stop.is_set():
             self._orphaned = True
@@ -137,7 +148,7 @@ class Worker:
             # Whoever comes next may have the same listening socket, or want the same port.
             self._succeeded = True
         self._guest.writer.lost(LOST)
-        self._hurry.set()
+        self._go_now()
         self._stop.set()
 
     def _say_farewell(self) -> None:

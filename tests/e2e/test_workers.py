@@ -8,6 +8,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
@@ -18,6 +19,8 @@ from tests.e2e.conftest import StartProcess
 from tests.e2e.crews import COST, counters, lives, metric, sections, started, statuses, workers_of
 from tests.e2e.load import load
 from tests.e2e.processes import taking_over
+from tests.e2e.rawclient import chat, connected, error_of
+from tests.e2e.rawclient import statuses as statuses_of
 from tests.e2e.test_crash import books
 from tests.e2e.test_drain import ask, begun, status, until_cut
 from tests.fakes import FakeOpenAI
@@ -170,6 +173,28 @@ async def test_the_end_reaches_everyone(
     assert await status(process) == 0
     assert not any(map(lives, workers))
     assert COST < (await books(tmp_path))["ci"] < 4 * COST
+
+
+async def test_who_has_nothing_left_to_do_says_so_until_the_others_are_done(
+    gateway_process: StartProcess, fake_openai: FakeOpenAI, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    process = await started(gateway_process, tmp_path, **sections(fake_openai))
+    stream, pacer = await begun(session, process, fake_openai)
+    async with AsyncExitStack() as stack:
+        kept = [await stack.enter_async_context(connected(process.url)) for _ in range(12)]
+        for reader, writer in kept:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+            await reader.readuntil(b'{"status": "ok"}')
+        process.process.terminate()
+        await asyncio.sleep(1)
+        for reader, writer in kept:
+            writer.write(chat())
+            refused = await reader.read()
+            assert (statuses_of(refused), error_of(refused)["code"]) == ([503], "draining")
+    while await pacer.step():
+        pass
+    assert (await stream.read()).endswith(b"data: [DONE]\n\n")
+    assert await status(process, 5) == 0
 
 
 async def test_workers_end_with_who_owns_the_ledger(
