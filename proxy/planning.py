@@ -17,6 +17,14 @@ from proxy.jsontext import copied, dumps
 from proxy.snapshot import ModelEntry
 
 PARTS = get_args(Part)
+REFUSED = "Every provider of this model refuses the gateway"
+"""Where they do for different reasons."""
+REFUSALS = {
+    "upstream_auth_failed": "The providers of this model refuse the gateway's credential",
+    "upstream_model_unavailable": "The providers do not offer this model to the gateway",
+    "upstream_quota_exhausted": "The gateway's account with the providers of this model is overdue or used up",
+}
+"""{code of an UpstreamRejectedUs: what a client is told while every route is left alone for it}."""
 
 
 async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry) -> None:
@@ -79,10 +87,9 @@ def refusal(ctx: RequestContext, now_ns: int) -> GatewayError:
     if any(state in ("cooling", "full", "serving") for state, _, _ in states):
         return UpstreamBusy("Every route of this model is busy now; try again later.", retry_after_s=wait_s)
     if all(state == "refused" for state, _, _ in states):
-        return UpstreamRejectedUs(
-            "The providers of this model refuse the gateway's account; its operator finds the reason in `paifang routes`.",
-            code=states[0][1],
-        )
+        codes = {reason for _, reason, _ in states}
+        told = REFUSALS.get(states[0][1], REFUSED) if len(codes) == 1 else REFUSED
+        return UpstreamRejectedUs(f"{told}; its operator finds the reason in `paifang routes`.", code=states[0][1])
     return NoRoute("Every route of this model has failed lately; try again later.", retry_after_s=wait_s)
 
 

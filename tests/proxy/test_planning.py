@@ -23,6 +23,8 @@ STATES: dict[str, Callable[[Target], object]] = {
     "open": lambda target: target.health.open("upstream_error, 5 in a row", 0),
     "route refused": lambda target: target.health.refuse("upstream_model_unavailable", 0),
     "credential refused": lambda target: target.health.credential.refuse("upstream_auth_failed", 0),
+    "used up": lambda target: target.health.credential.refuse("upstream_quota_exhausted", 0),
+    "plugin's own": lambda target: target.health.refuse("not_today", 0),
 }
 
 
@@ -44,7 +46,7 @@ def test_only_those_who_may_be_asked() -> None:
     assert [target.route for target in ready(ctx, 0)] == ["serving"]
     assert [target.route for target in ready(ctx, 5 * S)] == ["serving", "open"]
     assert [target.route for target in ready(ctx, 20 * S)] == ["serving", "cooling", "open"]
-    assert len(ready(ctx, 60 * S)) == 5
+    assert len(ready(ctx, 60 * S)) == len(STATES)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +64,20 @@ def test_only_those_who_may_be_asked() -> None:
 def test_what_a_client_is_told(states: list[str], status: int, code: str, headers: dict[str, str]) -> None:
     error = refusal(ctx_of(*states), 0)
     assert (error.status, error.code, error.headers()) == (status, code, headers)
+
+
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        (["route refused", "route refused"], "The providers do not offer this model to the gateway"),
+        (["credential refused"], "The providers of this model refuse the gateway's credential"),
+        (["used up"], "The gateway's account with the providers of this model is overdue or used up"),
+        (["plugin's own"], "Every provider of this model refuses the gateway"),
+        (["route refused", "credential refused"], "Every provider of this model refuses the gateway"),
+    ],
+)
+def test_a_refusal_says_what_is_refused(states: list[str], told: str) -> None:
+    assert refusal(ctx_of(*states), 0).message == f"{told}; its operator finds the reason in `paifang routes`."
 
 
 async def test_a_route_that_is_answered_twice_is_tried_once() -> None:
