@@ -30,6 +30,7 @@ from proxy import (
     Exchange,
     Finish,
     Part,
+    Progress,
     ReasoningDelta,
     Started,
     Step,
@@ -165,16 +166,26 @@ class SimulatedExchange(Exchange):
             yield Wait(options.delay_ms / 1000)
         for number, piece in enumerate(self._pieces()):
             if fault and number == (fault.after_chunks or 0):
-                yield from _befall(fault)
+                yield from self._befall(fault)
                 fault = None
             if number and options.chunk_delay_ms:
                 yield Wait(options.chunk_delay_ms / 1000)
             started = (Started(id=f"chatcmpl-sim-{self._id}", model=self._model),) if not number else ()
             yield Emit((*started, piece))
         if fault:
-            yield from _befall(fault)
+            yield from self._befall(fault)
         finishes = tuple(Finish(self._finish, index) for index in range(self._chat.n))
         yield Emit((*finishes, self._usage()))
+
+    def _befall(self, fault: Fault) -> Iterator[Step]:
+        if fault.stall_s:
+            yield Wait(fault.stall_s)
+        error = fault.error()
+        if error is None:
+            return
+        if isinstance(error, StreamTruncated) and fault.after_chunks and not self._chat.stream:
+            error.progress = Progress.AMBIGUOUS  # part of a whole answer: it was made
+        raise error
 
     def _pieces(self) -> Iterator[Part]:
         """All choices, one after the other, in pieces of so many words."""
@@ -232,11 +243,3 @@ def _said(speech: Speech) -> list[_Token]:
         said.append(_Token("call", "", position, call.name))
         said += [_Token("call", text, position) for text in tokens(call.arguments)]
     return said
-
-
-def _befall(fault: Fault) -> Iterator[Step]:
-    if fault.stall_s:
-        yield Wait(fault.stall_s)
-    error = fault.error()
-    if error is not None:
-        raise error

@@ -118,7 +118,7 @@ async def test_faults_do_what_their_comments_say(started: Any, tmp_path: Path) -
     status, text, _ = await ask("breaks", key, stream=True)
     assert status == 200 and '"error"' in text and "[DONE]" not in text
     status, _, headers = await ask("breaks", key)
-    assert (status, headers["x-paifang-route"]) == (200, "takes-over")
+    assert (status, headers["x-paifang-attempts"], headers["x-paifang-route"]) == (502, "1", "breaks-off")
     routes = [(await ask("shared", key))[2]["x-paifang-route"] for _ in range(4)]
     assert sorted(routes) == ["left", "left", "left", "right"]
     status, body, _ = await ask("dear", key)

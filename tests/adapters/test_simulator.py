@@ -21,6 +21,7 @@ from proxy import (
     ChatRequest,
     Emit,
     Finish,
+    Progress,
     ReasoningDelta,
     Started,
     Step,
@@ -326,6 +327,16 @@ def test_an_answer_that_breaks_off() -> None:
     assert isinstance(first, Emit)
     assert second == Emit((TextDelta(" b"),))
     assert isinstance(error, StreamTruncated)
+
+
+@pytest.mark.parametrize(
+    ("stream", "after_chunks", "progress"),
+    [(False, 1, Progress.AMBIGUOUS), (False, 0, Progress.HEADERS_ONLY), (True, 1, Progress.HEADERS_ONLY)],
+)
+def test_half_a_json_answer_was_made(stream: bool, after_chunks: int, progress: Progress) -> None:
+    error = play(ask(stream=stream), reply="a b", fail={"after_chunks": after_chunks})[-1]
+    assert isinstance(error, StreamTruncated)
+    assert error.progress is progress
 
 
 def test_a_fault_behind_the_answers_end_comes_before_its_finish() -> None:
