@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import typer
 
 from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json
@@ -19,7 +22,12 @@ def _routes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
     if as_json:
         return print_json(answer)
     columns = ("model", "route", "provider", "adapter", "upstream_model", "priority", "weight", "state", "reason", "next_try")
-    print_rows(columns, answer["routes"])
+    print_rows(columns, [as_told(route) for route in answer["routes"]])
+
+
+def as_told(route: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A route as people read it: one whose time is over is tried when a request comes, be it tomorrow."""
+    return {**route, "next_try": "with its next request"} if route["state"] == "probing" else route
 
 
 def _plugins(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
