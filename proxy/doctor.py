@@ -22,6 +22,7 @@ from proxy.probe import Probe, probe_all
 from proxy.snapshot import Snapshot
 from proxy.spanquery import iso_ms
 from proxy.storage.sqlite import StoreError
+from proxy.surprises import surprises
 from proxy.yamltext import Document, read
 
 WRONG_CLOCK_S = 30
@@ -44,18 +45,18 @@ async def examine(file: Path, environ: Mapping[str, str], *, call_providers: boo
     probes = await probe_all(snapshot) if call_providers else []
     document = await asyncio.to_thread(read, loaded.source.text, str(file))
     return [
-        *await asyncio.to_thread(lambda: list(_config(file, loaded, snapshot))),
+        *await asyncio.to_thread(lambda: list(_config(file, loaded, snapshot, document))),
         *await _gateway(file, environ, loaded),
         *(_provider(probe, file, document) for probe in probes),
         *_clock(probes),
     ]
 
 
-def _config(file: Path, loaded: Loaded, snapshot: Snapshot) -> Iterator[Finding]:
+def _config(file: Path, loaded: Loaded, snapshot: Snapshot, document: Document) -> Iterator[Finding]:
     serving = sum(snapshot.routes.values())
     told = f"{file} is valid: {counted(len(snapshot.models), 'model')}, {serving} of {len(snapshot.routes)} routes serve"
     yield Finding(check="config", state="ok", message=told)
-    for notice in snapshot.notices:
+    for notice in (*snapshot.notices, *surprises(snapshot, document, str(file))):
         yield Finding(check="config", state="note", message=notice)
     for line in aging(loaded.config, today_of(SystemClock())):
         yield Finding(check="age", state="note", message=line)

@@ -34,13 +34,18 @@ def _check(
     from proxy.clock import SystemClock
     from proxy.plural import counted
     from proxy.probe import probe_all
+    from proxy.surprises import surprises
     from proxy.yamltext import read
 
     loaded = load(config, os.environ)
     snapshot = compile_loaded(loaded)
-    notes = [*snapshot.notices, *aging(loaded.config, today_of(SystemClock()))]
-    probes = asyncio.run(probe_all(snapshot)) if live else []
     document = read(loaded.source.text, str(config))
+    notes = [
+        *snapshot.notices,
+        *surprises(snapshot, document, str(config)),
+        *aging(loaded.config, today_of(SystemClock())),
+    ]
+    probes = asyncio.run(probe_all(snapshot)) if live else []
     refused = {probe.provider: probe.problem(document) for probe in probes if probe.result == "refused"}
     serving = sum(snapshot.routes.values())
     if as_json:

@@ -130,6 +130,13 @@ def test_check_warns_of_what_has_aged(paifang: Paifang, tmp_path: Path) -> None:
     assert any("kimi-k2.5" in notice for notice in json.loads(paifang("check", "--json")[1])["notes"])
 
 
+def test_check_and_doctor_note_what_is_seldom_meant(paifang: Paifang, tmp_path: Path) -> None:
+    write(tmp_path, SIMULATED.replace("127.0.0.1:9/v1", "127.0.0.1:9/v1/chat/completions"))
+    note = "gateway.yaml:4:43: providers.relay.base_url ends in /chat/completions"
+    assert f"note: {note}" in paifang("check")[1]
+    assert note in paifang("doctor", "--offline")[1]
+
+
 def test_schema_is_json(paifang: Paifang) -> None:
     status, out, _ = paifang("schema")
     assert status == 0
