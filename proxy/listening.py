@@ -46,6 +46,22 @@ async def bind(host: str, port: int) -> list[socket.socket]:
     return sockets
 
 
+async def tell_of_another(host: str, port: int, sockets: Sequence[socket.socket]) -> None:
+    """Warn where sockets that a takeover has brought do not listen on this host and port; port 0 is any."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError:
+        found = []
+    wanted = {address[0] for *_, address in found}
+    held = [listener.getsockname()[:2] for listener in sockets]
+    if wanted != {its_host for its_host, _ in held} or (port and any(its_port != port for _, its_port in held)):
+        log.warning(
+            "a takeover keeps the address of the gateway it follows; to move to the configured one, stop it and start again",
+            configured=f"{host}:{port}",
+            listens=[f"{its_host}:{its_port}" for its_host, its_port in held],
+        )
+
+
 class SharedListener:
     """Accepts on a listening socket that other processes accept on, too: one connection, then the others have a chance.
 

@@ -30,7 +30,7 @@ from proxy.gateway import Company, Gateway
 from proxy.handover import Taken, discard, inherit, serving, take_over
 from proxy.keyforms import KeyForm, read_form
 from proxy.leaving import leave_with_the_ledger
-from proxy.listening import bind, inherited
+from proxy.listening import bind, inherited, tell_of_another
 from proxy.logs import log_to
 from proxy.rates import KeptRates
 from proxy.redaction import secrets_of
@@ -73,6 +73,9 @@ async def serve(
     gateway, guest = await _open(file, environ, control, taken, crew)
     log_to(secrets=lambda: [*secrets_of(gateway.snapshot), *gateway.transport.secrets()])
     try:
+        if taken is not None:
+            server = gateway.snapshot.config.server
+            await tell_of_another(host or server.host, server.port if port is None else port, main)
         chosen = await _listen(gateway, host, port, main, metrics, crew, control)
         prepare_memory()
         async with asyncio.TaskGroup() as group:

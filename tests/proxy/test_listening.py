@@ -8,8 +8,9 @@ import socket
 from collections import Counter
 
 import pytest
+from structlog.testing import capture_logs
 
-from proxy.listening import InheritedError, SharedListener, bind, checked, close, inherited
+from proxy.listening import InheritedError, SharedListener, bind, checked, close, inherited, tell_of_another
 
 
 class Greeter(asyncio.Protocol):
@@ -42,6 +43,23 @@ async def test_a_port_that_is_taken_leaves_nothing_open() -> None:
     with pytest.raises(OSError, match="in use"):
         await bind("127.0.0.1", taken.getsockname()[1])
     taken.close()
+
+
+async def test_a_takeover_to_another_address_than_the_file_s_is_told() -> None:
+    [held] = await bind("127.0.0.1", 0)
+    port = held.getsockname()[1]
+    for host, wanted in (("127.0.0.1", port), ("127.0.0.1", 0)):
+        with capture_logs() as logs:
+            await tell_of_another(host, wanted, [held])
+        assert logs == []
+    for host, wanted in (("127.0.0.1", port - 1), ("0.0.0.0", port)):
+        with capture_logs() as logs:
+            await tell_of_another(host, wanted, [held])
+        [line] = logs
+        assert (line["log_level"], line["configured"], line["listens"]) == (
+            "warning", f"{host}:{wanted}", [f"127.0.0.1:{port}"],
+        )  # fmt: skip
+    held.close()
 
 
 async def test_those_who_share_a_socket_share_a_burst() -> None:
