@@ -28,6 +28,7 @@ from proxy.faults import switched_off
 from proxy.handover import hand_over
 from proxy.keyforms import KeyChanges, KeyForm, changes_of, check_fits, key_body, read_form, record_of
 from proxy.pricelist import price_line, pricing
+from proxy.probe import probe_over
 from proxy.secret import Secret
 from proxy.server import Route
 from proxy.spanquery import SECOND_NS, iso
@@ -58,6 +59,7 @@ class AdminEndpoints:
             ("GET", "routes", self.list_routes),
             ("GET", "plugins", self.plugins),
             ("GET", "diagnosis", self.diagnosis),
+            ("POST", "probes", self.probes),
             ("POST", "explain", self.explain),
             ("POST", "reload", self.reload),
             ("GET", "openapi.json", self.openapi),
@@ -76,6 +78,8 @@ class AdminEndpoints:
             "address": gateway.address,
             "started_at": iso(gateway.started_ns // SECOND_NS),
             "problem": gateway.not_ready(),
+            "config": str(await asyncio.to_thread(gateway.file.resolve)),
+            "config_problem": gateway.app.reloads.problem(),
         }
 
     async def keys(self, request: web.Request) -> Mapping[str, Any]:
@@ -184,6 +188,9 @@ class AdminEndpoints:
 
     async def diagnosis(self, request: web.Request) -> Mapping[str, Any]:
         return {"findings": [asdict(finding) for finding in await diagnose(self._gateway)]}
+
+    async def probes(self, request: web.Request) -> Mapping[str, Any]:
+        return {"probes": [asdict(probe) for probe in await probe_over(self._gateway.transport, self._gateway.snapshot)]}
 
     async def explain(self, request: web.Request) -> Mapping[str, Any]:
         form = read_form(ExplainForm, await body_of(request))

@@ -52,7 +52,8 @@ class Operation:
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "status"): Operation(
         "Which process serves",
-        "`pid`, `version`, `address`, `started_at`, and `problem`: why it takes no new requests, or null.",
+        "`pid`, `version`, `address`, `started_at`, `problem`: why it takes no new requests, or null; `config`: the path of "
+        "its gateway.yaml, and `config_problem`: why it refused that file as it is now and goes on with an earlier one, or null.",
     ),
     ("GET", "keys"): Operation("List the keys", "`keys`: those of gateway.yaml and those of the store, without their secrets."),
     ("POST", "keys"): Operation(
@@ -120,6 +121,10 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "diagnosis"): Operation(
         "Look at the store, file limits, clock and plugins", "`findings`: what was found, and what to do about it."
+    ),
+    ("POST", "probes"): Operation(
+        "Call each provider once with the cheapest request; costs a few tokens",
+        "`probes`: what came of each. A credential and a route that answer are `refused` or `open` no longer, in all workers.",
     ),
     ("GET", "events"): Operation(
         "Follow live requests",

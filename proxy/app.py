@@ -11,6 +11,7 @@ from proxy.events import Events
 from proxy.faults import Faults
 from proxy.fleet import Fleet
 from proxy.rates import Rates
+from proxy.spanquery import iso
 from proxy.storage.keys import KeyStore
 from proxy.storage.ledger import Ledger
 
@@ -25,6 +26,16 @@ class Reloads:
     outcomes: dict[str, int] = field(default_factory=lambda: {"ok": 0, "failed": 0})
     last_success_s: float = 0.0
     """Unix seconds of the last time a configuration was taken; the start counts."""
+    refused: str = ""
+    """What is wrong with the file that was looked at last, a problem a line; "": it was taken."""
+
+    def problem(self) -> str | None:
+        """Why the gateway doesn't go by its gateway.yaml, on one line; None: it does."""
+        if not self.refused:
+            return None
+        taken = iso(int(self.last_success_s))
+        problems = "; ".join(self.refused.splitlines())
+        return f"the running gateway refused it, and goes on with the one it read at {taken}: {problems}"
 
 
 @dataclass(slots=True, kw_only=True)

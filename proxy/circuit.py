@@ -120,6 +120,18 @@ class Circuit:
         self.trial_until_ns = self._rounds = 0
         self._well()
 
+    def vouch(self) -> str:
+        """Its operator had it asked, and it answered. Returns why it was left alone until now; "": it wasn't.
+
+        A pause that the provider asked for goes on: one small answer says nothing of it.
+        """
+        self.refusals = 0
+        if self.state(self._clock.monotonic_ns()) in ("serving", "cooling"):
+            return ""
+        reason = self.reason
+        self.recover()
+        return reason
+
     def _back_off(self, state: str, first_s: int, longest_s: int, reason: str, now_ns: int, least_s: float = 0) -> None:
         seconds = max(min(first_s << min(self._rounds, 16), longest_s), least_s)
         self._rounds += 1

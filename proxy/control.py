@@ -23,6 +23,7 @@ import aiohttp
 from proxy.boot import store_url
 from proxy.configfile import parse
 from proxy.configsections import StoreConfig
+from proxy.errors import ConfigError
 from proxy.storage.sqlite import OwnerError
 
 if TYPE_CHECKING:
@@ -129,6 +130,19 @@ async def at(path: Path) -> AsyncIterator[Caller]:
     connector = aiohttp.UnixConnector(str(path))
     async with aiohttp.ClientSession("http://paifang", connector=connector, timeout=timeout) as session:
         yield Caller(session)
+
+
+async def status_of_running(file: Path, environ: Mapping[str, str]) -> Mapping[str, Any] | None:
+    """What the gateway that runs on this very file says of itself; None: none runs, or it can't be asked."""
+    try:
+        path = await asyncio.to_thread(socket_of, file, environ)
+        if not await answers(path):
+            return None
+        async with at(path) as caller:
+            status: Mapping[str, Any] = await caller.call("GET", "status")
+    except (ConfigError, ControlError):
+        return None
+    return status if status["config"] == str(await asyncio.to_thread(file.resolve)) else None
 
 
 @asynccontextmanager

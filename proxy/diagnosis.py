@@ -28,7 +28,8 @@ async def diagnose(gateway: Gateway) -> list[Finding]:
     for counted in await gateway.app.fleet.gather("faults"):
         faults.absorb(counted)
     off = await switched_off(gateway.app.fleet)
-    found = [*_readiness(gateway.not_ready()), *_descriptors(), *_plugins(faults), *_switched_off(off)]
+    found = [*_config(gateway.app.reloads.problem()), *_readiness(gateway), *_descriptors()]
+    found += [*_plugins(faults), *_switched_off(off)]
     try:
         examination = await examine(gateway.store.writer)
     except LedgerUnavailable as error:
@@ -36,8 +37,18 @@ async def diagnose(gateway: Gateway) -> list[Finding]:
     return [*_store(examination), *_clock(examination, gateway.app.clock.now_ns()), *found]
 
 
-def _readiness(reason: str | None) -> Iterator[Finding]:
-    if reason is not None:
+def _config(problem: str | None) -> Iterator[Finding]:
+    if problem is not None:
+        remedy = "Mend the file, or restart the gateway where that needs a restart: nothing of the file holds before."
+        yield Finding(check="config", state="problem", message=problem, remedy=remedy)
+
+
+def _readiness(gateway: Gateway) -> Iterator[Finding]:
+    reason = gateway.not_ready()
+    if gateway.heir is not None and gateway.succeeded.is_set():
+        message = "it is handing over to another process, which serves, and lets its running answers finish"
+        yield Finding(check="gateway", state="note", message=message)
+    elif reason is not None:
         yield Finding(check="gateway", state="problem", message=f"it takes no new requests: {reason}")
 
 

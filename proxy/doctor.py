@@ -42,11 +42,14 @@ async def examine(file: Path, environ: Mapping[str, str], *, call_providers: boo
         ]
         return broken + await _while_broken(file, environ)
     snapshot = compile_loaded(loaded)
-    probes = await probe_all(snapshot) if call_providers else []
+    of_gateway, probes = await _gateway(file, environ, loaded, call_providers=call_providers)
+    if call_providers and probes is None:
+        probes = await probe_all(snapshot)
+    probes = probes or []
     document = await asyncio.to_thread(read, loaded.source.text, str(file))
     return [
         *await asyncio.to_thread(lambda: list(_config(file, loaded, snapshot, document))),
-        *await _gateway(file, environ, loaded),
+        *of_gateway,
         *(_provider(probe, file, document) for probe in probes),
         *_clock(probes),
     ]
@@ -74,17 +77,23 @@ async def _while_broken(file: Path, environ: Mapping[str, str]) -> list[Finding]
         return []
 
 
-async def _gateway(file: Path, environ: Mapping[str, str], loaded: Loaded) -> list[Finding]:
-    """The store, and where it listens or would."""
+async def _gateway(
+    file: Path, environ: Mapping[str, str], loaded: Loaded, *, call_providers: bool
+) -> tuple[list[Finding], list[Probe] | None]:
+    """The store, and where it listens or would. With what a gateway that runs on what the file says makes of its providers."""
+    probes: list[Probe] | None = None
     try:
         async with connect(file, environ) as caller:
             status = await caller.call("GET", "status")
             found = _findings(await caller.call("GET", "diagnosis"))
+            if call_providers and status["address"] and status["config_problem"] is None:
+                told = (await caller.call("POST", "probes"))["probes"]
+                probes = [Probe(**{**probe, "at": tuple(probe["at"])}) for probe in told]
     except (StoreError, ControlError) as error:
-        return [Finding(check="store", state="problem", message=str(error))]
+        return [Finding(check="store", state="problem", message=str(error))], probes
     if status["address"]:
-        return [*found, await _listening(status)]
-    return [*found, *(await asyncio.to_thread(lambda: list(_ports(loaded))))]
+        return [*found, await _listening(status)], probes
+    return [*found, *(await asyncio.to_thread(lambda: list(_ports(loaded))))], probes
 
 
 def _findings(answer: Mapping[str, Any]) -> list[Finding]:

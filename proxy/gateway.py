@@ -255,6 +255,7 @@ class Gateway:
             except BaseException as error:
                 self.app.reloads.outcomes["failed"] += 1
                 if isinstance(error, ConfigError):
+                    self.app.reloads.refused = str(error)
                     refused = "gateway.yaml was refused, the old one goes on"
                     log.error(refused, problems=str(error), exc_info=error.__cause__)
                 raise
@@ -267,6 +268,7 @@ class Gateway:
             if self.reloaded is not None:
                 await self.reloaded()
             self.app.reloads.outcomes["ok"] += 1
+            self.app.reloads.refused = ""
             self.app.reloads.last_success_s = self.app.clock.now_ns() / 1e9
             log.info("gateway.yaml was reloaded")
 

@@ -52,22 +52,26 @@ class Probe:
     clock_ahead_s: int | None = None
     """How far this machine's clock was ahead of the provider's; None where that said no time."""
 
-
     def problem(self, document: Document) -> Problem:
         """The refusal, with its place in gateway.yaml."""
         return Problem(render_path(self.at), self.message, *document.key_place(self.at))
 
 
 async def probe_all(snapshot: Snapshot) -> list[Probe]:
-    """Ask every provider at once, one route each."""
+    """As `probe_over`, over connections of its own."""
     transport = AiohttpTransport(USER_AGENT)
     try:
-        return await asyncio.gather(*(_probe(snapshot, provider, transport) for provider in snapshot.providers.values()))
+        return await probe_over(transport, snapshot)
     finally:
         await transport.close()
 
 
-async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTransport) -> Probe:
+async def probe_over(transport: Transport, snapshot: Snapshot) -> list[Probe]:
+    """Ask every provider at once, one route each. A route and a credential that answer are left alone no longer."""
+    return await asyncio.gather(*(_probe(snapshot, provider, transport) for provider in snapshot.providers.values()))
+
+
+async def _probe(snapshot: Snapshot, provider: Provider, transport: Transport) -> Probe:
     if not provider.active:
         return Probe(provider=provider.name, result="skipped", message="it has no credential")
     if provider.adapter.simulated:
@@ -84,7 +88,7 @@ async def _probe(snapshot: Snapshot, provider: Provider, transport: AiohttpTrans
 
 
 async def _asked(
-    provider: Provider, target: Target, chat: ChatRequest, transport: AiohttpTransport, ahead_s: list[float]
+    provider: Provider, target: Target, chat: ChatRequest, transport: Transport, ahead_s: list[float]
 ) -> Probe:
     try:
         await ask(provider, target, chat, transport, ahead_s)
@@ -104,7 +108,10 @@ async def _asked(
             raise
         message = f"the adapter {target.adapter!r} failed at {place_of(error)}: {described(error)}"
         return Probe(provider=provider.name, result="refused", message=message, code=PluginFault.code)
-    return Probe(provider=provider.name, result="ok", message=f"{target.upstream_model} answers")
+    message = f"{target.upstream_model} answers"
+    if reasons := [reason for circuit in (target.health.credential, target.health) if (reason := circuit.vouch())]:
+        message += f"; it was left alone ({', '.join(reasons)}), and from now on requests are sent there again"
+    return Probe(provider=provider.name, result="ok", message=message)
 
 
 def to_operator(message: str) -> str:

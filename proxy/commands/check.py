@@ -32,6 +32,7 @@ def _check(
     from proxy.aging import aging, today_of
     from proxy.boot import compile_loaded, load
     from proxy.clock import SystemClock
+    from proxy.control import status_of_running
     from proxy.plural import counted
     from proxy.probe import probe_all
     from proxy.surprises import surprises
@@ -45,6 +46,9 @@ def _check(
         *surprises(snapshot, document, str(config)),
         *aging(loaded.config, today_of(SystemClock())),
     ]
+    running = asyncio.run(status_of_running(config, os.environ))
+    if running is not None and running["config_problem"] is not None:
+        notes.append(running["config_problem"])
     probes = asyncio.run(probe_all(snapshot)) if live else []
     refused = {probe.provider: probe.problem(document) for probe in probes if probe.result == "refused"}
     serving = sum(snapshot.routes.values())

@@ -71,6 +71,9 @@ async def test_under_load_with_a_long_stream_no_request_is_lost(
             await asyncio.sleep(0.05)
         assert first.process.poll() is None, "the old process hears its stream out"
         assert first.cli("keys", "list").returncode == 0
+        doctor = first.cli("doctor", "--offline")
+        assert doctor.returncode == 0, doctor.stdout
+        assert "gateway\tnote\tit is handing over to another process, which serves" in doctor.stdout
         while await pacer.step():
             pass
         assert (await stream.read()).endswith(b"data: [DONE]\n\n")

@@ -36,6 +36,7 @@ PATHS = [
     ("GET", "ledger/entries"),
     ("GET", "ledger/verify"),
     ("GET", "diagnosis"),
+    ("POST", "probes"),
     ("POST", "explain"),
     ("GET", "events"),
     ("GET", "openapi.json"),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from proxy.errors import ConfigError
+from proxy.gateway import Gateway
 from tests.proxy.conftest import Paifang
 from tests.proxy.gateways import SIMULATED, WITH_STATIC_KEY, write
 
@@ -73,6 +76,22 @@ def test_check_as_json(paifang: Paifang) -> None:
     assert (status, err) == (0, "")
     assert (told["ok"], told["problems"], told["counts"], told["providers"]) == (True, [], counts, [])
     assert told["notes"][0] == "provider relay is off: its api_key is empty (set RELAY_KEY)"
+
+
+async def test_check_tells_that_the_running_gateway_refused_the_file(paifang: Paifang, tmp_path: Path) -> None:
+    file = tmp_path / "gateway.yaml"
+    gateway = await Gateway.open(file, {})
+    try:
+        await gateway.listen_control(tmp_path / "paifang.db.sock")
+        file.write_text(WITH_STATIC_KEY + "server: {workers: 2}\n")
+        with pytest.raises(ConfigError):
+            await gateway.reload()
+        status, out, _ = await asyncio.to_thread(paifang, "check")
+    finally:
+        await gateway.close()
+    assert status == 0
+    assert "note: the running gateway refused it, and goes on with the one it read at 20" in out
+    assert "gateway.yaml:17:10: server.workers: changing this needs a restart" in out
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from aiohttp import web
 from proxy import diagnosis
 from proxy.control import control_socket
 from proxy.doctor import examine
+from proxy.errors import ConfigError
 from proxy.finding import Finding
 from proxy.gateway import Gateway
 from tests.fakes import FakeArk
@@ -61,6 +62,30 @@ async def test_beside_a_gateway(tmp_path: Path) -> None:
     assert findings["plugin ./mine.py"][0].message == "its observe has failed 3 times since the start"
     assert states(broken, "config", "store") == ["problem", "ok"]
     assert "gateway.yaml:15:1: bogus: unknown key" in broken["config"][0].message
+
+
+async def test_a_file_that_the_gateway_refused(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+    gateway = await Gateway.open(file, {})
+    try:
+        await gateway.listen("127.0.0.1", 0)
+        await gateway.listen_control(await asyncio.to_thread(control_socket, file, "sqlite:///paifang.db"))
+        file.write_text(SIMULATED + "server: {workers: 2}\n")
+        with pytest.raises(ConfigError):
+            await gateway.reload()
+        refused = await found(file)
+        file.write_text(SIMULATED)
+        await gateway.reload()
+        mended = await found(file)
+    finally:
+        await gateway.close()
+    assert refused["config"][-1].state == "problem"
+    told = refused["config"][-1].message
+    assert told.startswith("the running gateway refused it, and goes on with the one it read at 20")
+    assert told.endswith(
+        "Z: gateway.yaml:15:10: server.workers: changing this needs a restart; nothing else of the file is taken before"
+    )
+    assert {finding.state for finding in mended["config"]} == {"ok", "note"}
 
 
 async def test_a_port_that_is_taken(tmp_path: Path) -> None:
@@ -110,6 +135,38 @@ async def test_providers_credentials_and_prices(tmp_path: Path, fake_ark: FakeAr
     assert "401" in refused["provider ark"][0].message
     assert "Check the API key" in refused["provider ark"][0].remedy
     assert refused["provider ark"][0].remedy.endswith("gateway.yaml:2:33: providers.ark.api_key)")
+
+
+async def test_a_refused_credential_that_is_taken_again_serves_again(tmp_path: Path, fake_ark: FakeArk) -> None:
+    file = write(tmp_path, with_ark(fake_ark))
+    gateway = await Gateway.open(file, {})
+    told: list[tuple[object, ...]] = []
+    gateway.health.tell = lambda *change: told.append(change)
+    try:
+        await gateway.listen("127.0.0.1", 0)
+        await gateway.listen_control(await asyncio.to_thread(control_socket, file, "sqlite:///paifang.db"))
+        (target,) = gateway.snapshot.models["m"].pool
+        credential = target.health.credential
+        credential.refuse("upstream_quota_exhausted", gateway.app.clock.monotonic_ns())
+        fake_ark.fail_next(403, "AccountOverdueError")
+        still = await found(file, calling=True)
+        assert credential.reason == "upstream_quota_exhausted"
+        offline = await found(file)
+        assert "provider ark" not in offline and credential.reason
+        del told[:]
+        taken = await found(file, calling=True)
+        again = await found(file, calling=True)
+    finally:
+        await gateway.close()
+    assert states(still, "provider ark") == ["problem"]
+    assert states(taken, "provider ark") == ["ok"]
+    assert taken["provider ark"][0].message == (
+        "doubao-seed-2-0-lite-260428 answers; it was left alone (upstream_quota_exhausted), "
+        "and from now on requests are sent there again"
+    )
+    assert again["provider ark"][0].message == "doubao-seed-2-0-lite-260428 answers"
+    assert [change[:2] for change in told] == [("circuit", credential.key)]
+    assert target.health.standing(0) == ("serving", "", None)
 
 
 async def test_a_clock_that_is_wrong(tmp_path: Path) -> None:

@@ -281,3 +281,15 @@ def test_who_takes_over_goes_on_with_the_limits() -> None:
     new.hear(*old.said())
     new.take(5 * S, 0)
     assert new.wait_ns(5 * S, 0) == 55 * S
+
+
+def test_an_operator_vouches_for_what_was_refused_or_open_but_ends_no_pause() -> None:
+    clock = Clock()
+    circuit = Circuit("credential", "ark", clock)
+    assert circuit.vouch() == ""
+    circuit.refuse("upstream_auth_failed", clock.monotonic_ns())
+    assert circuit.vouch() == "upstream_auth_failed"
+    assert circuit.state(clock.monotonic_ns()) == "serving" and circuit.refusals == 0
+    circuit.cool(60, "upstream_rate_limited", clock.monotonic_ns())
+    assert circuit.vouch() == ""
+    assert circuit.state(clock.monotonic_ns()) == "cooling"
