@@ -173,7 +173,7 @@ class AdminEndpoints:
                         "next_try": next_try,
                     }
                 )
-        return {"routes": rows}
+        return {"routes": rows, "running": bool(self._gateway.address)}
 
     async def plugins(self, request: web.Request) -> Mapping[str, Any]:
         registry, off = self._gateway.registry, await switched_off(self._gateway.app.fleet)
@@ -194,7 +194,8 @@ class AdminEndpoints:
 
     async def explain(self, request: web.Request) -> Mapping[str, Any]:
         form = read_form(ExplainForm, await body_of(request))
-        return asdict(await self._explainer.explain(form.model, form.key, form.body))
+        told = await self._explainer.explain(form.model, form.key, form.body)
+        return {**asdict(told), "running": bool(self._gateway.address)}
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         return await follow(request, self._gateway.app.events)

@@ -53,7 +53,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "status"): Operation(
         "Which process serves",
         "`pid`, `version`, `address`, `started_at`, `problem`: why it takes no new requests, or null; `config`: the path of "
-        "its gateway.yaml, and `config_problem`: why it refused that file as it is now and goes on with an earlier one, or null.",
+        "its gateway.yaml, and `config_problem`: why it refused that file as it is now and goes on with an earlier one, "
+        "or null.",
     ),
     ("GET", "keys"): Operation("List the keys", "`keys`: those of gateway.yaml and those of the store, without their secrets."),
     ("POST", "keys"): Operation(
@@ -66,7 +67,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("DELETE", "keys/{name}"): Operation("End a key for good, from its next request on", "The key, revoked."),
     ("GET", "models"): Operation("List the models", "`models`: each with its aliases, limits, price, routes and fallbacks."),
     ("GET", "routes"): Operation(
-        "List the routes", "`routes`: each with its `state` and, where it does not serve, the `reason`."
+        "List the routes",
+        "`routes`: each with its `state` and, where it does not serve, the `reason`. `running`: whether a gateway serves.",
     ),
     ("GET", "plugins"): Operation(
         "List the plugins",
@@ -113,7 +115,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("POST", "explain"): Operation(
         "Say what would happen to a request, without calling anyone",
-        "The `steps` of the chain, what is `left` of each limit, the `refusal`, the `routes` in their order, `dropped` fields.",
+        "The `steps` of the chain, what is `left` of each limit, the `refusal`, the `routes` in their order, `dropped` fields, "
+        "and whether a gateway is `running`.",
         ExplainForm,
     ),
     ("POST", "reload"): Operation(

@@ -87,9 +87,7 @@ async def _probe(snapshot: Snapshot, provider: Provider, transport: Transport) -
     return replace(probe, at=at, clock_ahead_s=round(ahead_s[-1]) if ahead_s else None)
 
 
-async def _asked(
-    provider: Provider, target: Target, chat: ChatRequest, transport: Transport, ahead_s: list[float]
-) -> Probe:
+async def _asked(provider: Provider, target: Target, chat: ChatRequest, transport: Transport, ahead_s: list[float]) -> Probe:
     try:
         await ask(provider, target, chat, transport, ahead_s)
     except UpstreamBusy as error:

@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ROOM_COLUMNS, BadNews, ConfigOption, JsonOption, ask, print_json
+from proxy.commands.shared import (
+    CONFIG,
+    ROOM_COLUMNS,
+    BadNews,
+    ConfigOption,
+    JsonOption,
+    ask,
+    print_json,
+    print_whether_running,
+)
 from proxy.commands.tables import cell, print_rows
 from proxy.errors import NotFound
 
@@ -40,6 +49,7 @@ def _explain(
         print_json(answer)
     else:
         _print(answer, with_request=body is not None)
+        print_whether_running(answer)
     if refusal := answer["refusal"]:
         raise BadNews(f"refused with {refusal['status']} {refusal['code']} at {refusal['stage']}: {refusal['message']}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json
+from proxy.commands.shared import CONFIG, ConfigOption, JsonOption, ask, print_json, print_whether_running
 from proxy.commands.tables import print_rows
 
 
@@ -23,6 +23,7 @@ def _routes(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
         return print_json(answer)
     columns = ("model", "route", "provider", "adapter", "upstream_model", "priority", "weight", "state", "reason", "next_try")
     print_rows(columns, [as_told(route) for route in answer["routes"]])
+    print_whether_running(answer)
 
 
 def as_told(route: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -118,6 +118,12 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
+def print_whether_running(answer: Mapping[str, Any]) -> None:
+    """Say so where the answer is none of a gateway that runs; beside the rows, which may go through a pipe."""
+    if not answer["running"]:
+        typer.echo("no gateway runs: this is what one would begin with", err=not sys.stdout.isatty())
+
+
 def problem_body(problem: Problem, file: str) -> dict[str, Any]:
     """A problem of gateway.yaml as JSON."""
     from proxy.configtypes import meant

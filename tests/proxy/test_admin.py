@@ -199,6 +199,13 @@ async def test_routes_say_why_they_rest(tmp_path: Path) -> None:
     ]
 
 
+async def test_routes_say_whether_a_gateway_serves(tmp_path: Path) -> None:
+    async with opened(tmp_path, SIMULATED) as (gateway, caller):
+        assert (await caller.call("GET", "routes"))["running"] is False
+        await gateway.listen("127.0.0.1", 0)
+        assert (await caller.call("GET", "routes"))["running"] is True
+
+
 async def test_plugins_off_come_after_those_of_the_chain(tmp_path: Path) -> None:
     async with opened(tmp_path, SIMULATED + "plugins: [routing, virtual_keys]\n") as (_, caller):
         plugins = (await caller.call("GET", "plugins"))["plugins"]

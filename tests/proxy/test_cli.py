@@ -287,6 +287,14 @@ def test_lists_have_a_header_through_a_pipe(paifang: Paifang) -> None:
         assert json.loads(paifang(command, "--json")[1])[command]
 
 
+@pytest.mark.parametrize("command", ["routes", "explain seed"])
+def test_what_a_start_would_begin_with_is_called_so(paifang: Paifang, command: str) -> None:
+    status, out, err = paifang(*command.split())
+    assert (status, err) == (0, "no gateway runs: this is what one would begin with\n")
+    assert "no gateway runs" not in out
+    assert json.loads(paifang(*command.split(), "--json")[1])["running"] is False
+
+
 def test_usage_of_an_empty_store(paifang: Paifang) -> None:
     header = "requests,input_tokens,cached_input_tokens,output_tokens,reasoning_tokens,estimated,debit_usd,cost_usd"
     assert paifang("usage", "--by", "key,day", "--csv")[1] == f"key,day,{header}\n"
@@ -340,7 +348,7 @@ def test_explain_shows_what_is_left_lowered_and_left_out(
 def test_explain_of_a_refused_request_is_bad_news(paifang: Paifang) -> None:
     status, _, err = paifang("explain", "other", "--key", "ci")
     assert status == 1
-    assert err.startswith("refused with 403 model_not_allowed at scope")
+    assert err.splitlines()[-1].startswith("refused with 403 model_not_allowed at scope")
 
 
 def test_plugins_add_commands(paifang: Paifang, tmp_path: Path) -> None:
