@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 import socket
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ LONGEST_SOCKET_PATH_BYTES = 100
 """AF_UNIX ends at 104 bytes on macOS and at 108 on Linux."""
 OWNER_WAIT_S = 5.0
 """For another command, which has the store to itself for a moment."""
+_STORE_URL = re.compile(r"""^["'{ ]*store["']?:(?:.|\n[ ])*?\burl["']?:\s*["']?([^\s"',}]+)""", re.MULTILINE)
+"""In a text that need not be YAML."""
 
 
 class ControlError(Exception):
@@ -135,14 +138,39 @@ async def at(path: Path) -> AsyncIterator[Caller]:
 async def status_of_running(file: Path, environ: Mapping[str, str]) -> Mapping[str, Any] | None:
     """What the gateway that runs on this very file says of itself; None: none runs, or it can't be asked."""
     try:
-        path = await asyncio.to_thread(socket_of, file, environ)
-        if not await answers(path):
-            return None
-        async with at(path) as caller:
-            status: Mapping[str, Any] = await caller.call("GET", "status")
+        return await _status_at(await asyncio.to_thread(socket_of, file, environ), file)
     except (ConfigError, ControlError):
         return None
+
+
+async def socket_on(file: Path, environ: Mapping[str, str]) -> Path:
+    """As `socket_of`; where the file can't even be read, the socket of the gateway that runs on it. Raises: ConfigError."""
+    try:
+        return await asyncio.to_thread(socket_of, file, environ)
+    except ConfigError:
+        for path in await asyncio.to_thread(_likely_sockets, file):
+            with suppress(ControlError):
+                if await _status_at(path, file) is not None:
+                    return path
+        raise
+
+
+async def _status_at(path: Path, file: Path) -> Mapping[str, Any] | None:
+    """That of the gateway at this socket, if one is there and runs on this file. Raises: ControlError."""
+    if not await answers(path):
+        return None
+    async with at(path) as caller:
+        status: Mapping[str, Any] = await caller.call("GET", "status")
     return status if status["config"] == str(await asyncio.to_thread(file.resolve)) else None
+
+
+def _likely_sockets(file: Path) -> list[Path]:
+    """For the store that a broken file seems to name, and for the usual one. Raises: ControlError."""
+    try:
+        named = _STORE_URL.findall(file.read_text(errors="replace"))
+    except OSError:
+        named = []
+    return [control_socket(file, url) for url in (*named[:1], StoreConfig().url)]
 
 
 @asynccontextmanager
@@ -151,7 +179,7 @@ async def connect(file: Path, environ: Mapping[str, str]) -> AsyncIterator[Calle
 
     Raises: ConfigError, StoreError, ControlError.
     """
-    path = await asyncio.to_thread(socket_of, file, environ)
+    path = await socket_on(file, environ)
     gateway = await _open_unless_running(path, file, environ)
     if gateway is None:
         async with at(path) as caller:

@@ -14,7 +14,7 @@ import aiohttp
 from proxy.aging import aging, today_of
 from proxy.boot import Loaded, compile_loaded, load
 from proxy.clock import SystemClock
-from proxy.control import ControlError, answers, at, connect, socket_of
+from proxy.control import ControlError, answers, at, connect, socket_on
 from proxy.errors import ConfigError
 from proxy.finding import Finding
 from proxy.plural import counted
@@ -68,7 +68,7 @@ def _config(file: Path, loaded: Loaded, snapshot: Snapshot, document: Document) 
 async def _while_broken(file: Path, environ: Mapping[str, str]) -> list[Finding]:
     """What a gateway that runs has to say, where the file is no good for starting another."""
     try:
-        path = await asyncio.to_thread(socket_of, file, environ)
+        path = await socket_on(file, environ)
         if not await answers(path):
             return []
         async with at(path) as caller:

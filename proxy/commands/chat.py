@@ -91,13 +91,13 @@ async def _gateway(config: Path, key: str | None) -> AsyncIterator[tuple[str, st
 
     Where no key is given, one is made for the time being.
     """
-    from proxy.control import answers, at, socket_of
+    from proxy.control import answers, at, socket_on
     from proxy.gateway import Gateway
     from proxy.logs import log_to
 
     log_to(level=logging.CRITICAL)
     async with AsyncExitStack() as stack:
-        path = await asyncio.to_thread(socket_of, config, os.environ)
+        path = await socket_on(config, os.environ)
         if not await answers(path):
             # Whoever asks a question doesn't want to read the access log of it.
             stack.enter_context(redirect_stderr(stack.enter_context(await asyncio.to_thread(Path(os.devnull).open, "w"))))

@@ -60,7 +60,7 @@ async def followed(
     import aiohttp
     from aiohttp_sse_client.client import EventSource  # type: ignore[import-untyped]
 
-    from proxy.control import ControlError, answers, socket_of
+    from proxy.control import ControlError, answers, socket_on
 
     following = False
 
@@ -75,7 +75,7 @@ async def followed(
             say("the gateway went away: connecting again")
         following = False
 
-    path = await asyncio.to_thread(socket_of, file, environ)
+    path = await socket_on(file, environ)
     if not await answers(path):
         say(f"no gateway runs on {file}: waiting for one")
     timeout = aiohttp.ClientTimeout(total=None, sock_read=SILENCE_S)

@@ -12,6 +12,7 @@ import pytest
 
 from proxy.boot import load
 from proxy.control import ControlError, answers, connect, control_socket, private_socket
+from proxy.errors import ConfigError
 from proxy.gateway import Gateway
 from proxy.storage.sqlite import OwnerError
 from tests.proxy.gateways import SIMULATED, opened, write
@@ -38,6 +39,35 @@ async def test_a_broken_file_still_leads_to_the_gateway_that_runs_on_it(tmp_path
         gateway.file.write_text(SIMULATED + "modles: {}\n")
         async with connect(gateway.file, {}) as caller:
             assert (await caller.call("GET", "status"))["pid"] == os.getpid()
+
+
+NO_YAML = "keys: [\n"
+ON_ONE_LINE = "store: {durability: process, url: 'sqlite:///books.db'}\n"
+ON_MORE = "store:  # of all\n  durability: process\n  url: sqlite:///books.db\n"
+
+
+@pytest.mark.parametrize(
+    ("store", "broken"), [("", NO_YAML), ("", None), (ON_ONE_LINE, ON_ONE_LINE + NO_YAML), (ON_MORE, ON_MORE + NO_YAML)]
+)
+async def test_a_file_that_is_no_yaml_or_gone_leads_there_too(tmp_path: Path, store: str, broken: str | None) -> None:
+    async with opened(tmp_path, SIMULATED + store) as (gateway, _):
+        await gateway.listen_control(await asyncio.to_thread(socket_of, gateway.file))
+        if broken is None:
+            gateway.file.unlink()
+        else:
+            gateway.file.write_text(broken)
+        async with connect(gateway.file, {}) as caller:
+            assert (await caller.call("GET", "status"))["pid"] == os.getpid()
+
+
+async def test_a_file_that_is_no_yaml_leads_to_no_gateway_on_another_file(tmp_path: Path) -> None:
+    async with opened(tmp_path, SIMULATED) as (gateway, _):
+        await gateway.listen_control(await asyncio.to_thread(socket_of, gateway.file))
+        other = tmp_path / "other.yaml"
+        other.write_text(NO_YAML)
+        with pytest.raises(ConfigError, match=r"other\.yaml"):
+            async with connect(other, {}):
+                pass
 
 
 def test_two_names_of_one_file_have_one_socket(tmp_path: Path) -> None:
@@ -111,9 +141,7 @@ async def test_two_commands_at_once_take_turns(tmp_path: Path) -> None:
         assert len((await caller.call("GET", "keys"))["keys"]) == 2
 
 
-async def test_a_store_that_nobody_answers_for_is_named_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_store_that_nobody_answers_for_is_named_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("proxy.control.OWNER_WAIT_S", 0)
     file = write(tmp_path, SIMULATED)
     gateway = await Gateway.open(file, {})
