@@ -86,7 +86,8 @@ async def _gateway(
         async with connect(file, environ) as caller:
             status = await caller.call("GET", "status")
             found = _findings(await caller.call("GET", "diagnosis"))
-            if call_providers and status["address"] and status["config_problem"] is None:
+            same = status["config"] == str(await asyncio.to_thread(file.resolve)) and status["config_problem"] is None
+            if call_providers and status["address"] and same:
                 told = (await caller.call("POST", "probes"))["probes"]
                 probes = [Probe(**{**probe, "at": tuple(probe["at"])}) for probe in told]
     except (StoreError, ControlError) as error:

@@ -87,6 +87,25 @@ async def kill_all(process: GatewayProcess) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_a_refused_credential_serves_again_in_all_once_doctor_finds_it_taken(
+    gateway_process: StartProcess,
+    fake_ark: FakeArk,
+    fake_openai: FakeOpenAI,
+    session: aiohttp.ClientSession,
+    tmp_path: Path,
+) -> None:
+    process = await started(gateway_process, tmp_path, **pooled(fake_ark, fake_openai))
+    fake_ark.fail_next(403, "AccountOverdueError")
+    assert await who(session, process, 1) == {("second", "2"): 1}
+    await asyncio.sleep(TOLD_S)
+    assert await state_of(process) == "refused"
+    doctor = await asyncio.to_thread(process.cli, "doctor")
+    assert "it was left alone (upstream_quota_exhausted), and from now on requests are sent there again" in doctor.stdout
+    await asyncio.sleep(TOLD_S)
+    assert await who(session, process, 30) == {("first", "1"): 30}
+    assert await shown(session, process) == {("serving", 1.0)}
+
+
 async def test_one_429_is_enough_for_all_and_for_who_comes_later(
     gateway_process: StartProcess,
     fake_ark: FakeArk,
