@@ -29,6 +29,11 @@ class Reloads:
     refused: str = ""
     """What is wrong with the file that was looked at last, a problem a line; "": it was taken."""
 
+    def took(self, now_s: float) -> None:
+        """A configuration was taken."""
+        self.outcomes["ok"] += 1
+        self.last_success_s, self.refused = now_s, ""
+
     def problem(self) -> str | None:
         """Why the gateway doesn't go by its gateway.yaml, on one line; None: it does."""
         if not self.refused:

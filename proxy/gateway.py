@@ -267,9 +267,7 @@ class Gateway:
             await self.transport.keep(snapshot.providers)
             if self.reloaded is not None:
                 await self.reloaded()
-            self.app.reloads.outcomes["ok"] += 1
-            self.app.reloads.refused = ""
-            self.app.reloads.last_success_s = self.app.clock.now_ns() / 1e9
+            self.app.reloads.took(self.app.clock.now_ns() / 1e9)
             log.info("gateway.yaml was reloaded")
 
     @property
