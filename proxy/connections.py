@@ -15,7 +15,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from yarl import URL
 
-from proxy.deadlines import Deadlines
+from proxy.deadlines import NEVER, Deadlines
 from proxy.resolver import Resolver
 from proxy.snapshot import Provider
 
@@ -65,7 +65,8 @@ class Pool:
             idle = self._idle.pop()
             self._deadlines.discard(idle)
             protocol = idle.connection.protocol
-            if protocol is not None and protocol.is_connected() and not protocol.should_close and not _unread(protocol):
+            assert protocol is None or isinstance(protocol, ProviderProtocol)
+            if protocol is not None and protocol.is_connected() and not protocol.should_close and not protocol.unread():
                 return idle.connection
             idle.connection.close()
         return None
@@ -117,6 +118,21 @@ class ProviderProtocol(ResponseHandler):
 
     heard = False
     """Anything has come since `listen`."""
+    when_s = NEVER
+    """When the head of an answer is due."""
+    _poll: select.poll | None = None
+
+    def expire(self) -> None:
+        """It did not come in time."""
+        self.set_exception(TimeoutError())
+
+    def unread(self) -> bool:
+        """Whether the kernel has bytes, or the end, of the connection that the loop has not looked at yet."""
+        if self._poll is None:
+            assert self.transport is not None
+            self._poll = select.poll()
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def listen(self) -> None:
         self.heard = False
@@ -134,14 +150,6 @@ class ProviderProtocol(ResponseHandler):
         body = self._payload
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(exc, *cause)
-
-
-def _unread(protocol: ResponseHandler) -> bool:
-    """Whether the kernel has bytes, or the end, of a connection that the loop has not looked at yet."""
-    assert protocol.transport is not None
-    poll = select.poll()
-    poll.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _unsent(transport: asyncio.Transport | None) -> bool:

@@ -230,14 +230,14 @@ class AiohttpTransport:
         protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=READ_BYTES // 2)
         protocol.listen()
         written_s = self.deadlines.loop.time()
-        first_byte_s = min(deadline_s, written_s + first_s)
+        first_byte_s = protocol.when_s = min(deadline_s, written_s + first_s)
+        self.deadlines.add(protocol)
         try:
-            with self.deadlines.until(first_byte_s):
-                protocol.transport.write(data)
-                for _ in range(MOST_INTERIM_ANSWERS):
-                    message, body = await protocol.read()
-                    if not 100 <= message.code < 200 or message.code == 101:
-                        return Head(connection, message, body, first_byte_s)
+            protocol.transport.write(data)
+            for _ in range(MOST_INTERIM_ANSWERS):
+                message, body = await protocol.read()
+                if not 100 <= message.code < 200 or message.code == 101:
+                    return Head(connection, message, body, first_byte_s)
             raise UpstreamProtocolError("The provider sends one interim answer after another.")
         except TimeoutError as error:
             raise UpstreamTimeout(
@@ -249,6 +249,8 @@ class AiohttpTransport:
             if kept and self.deadlines.loop.time() - written_s < AT_ONCE_S:
                 raise _ClosedBefore from error
             raise (None if kept else refused_handshake(error)) or translate(error) from error
+        finally:
+            self.deadlines.discard(protocol)
 
 
 class _ClosedBefore(Exception):
