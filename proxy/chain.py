@@ -93,8 +93,18 @@ class Chain:
             if not _any_waits(left):
                 self._waiting.discard(hook)
 
-    async def first(self, hook: str, ctx: RequestContext, expected: type, lacks: Lacks | None = None, **more: Any) -> Any:
-        """The first answer that is not None, or None. Raises: PluginFault if it isn't what was expected."""
+    async def first(
+        self,
+        hook: str,
+        ctx: RequestContext,
+        expected: type | tuple[type, ...],
+        lacks: Lacks | None = None,
+        **more: Any,
+    ) -> Any:
+        """The first answer that is not None, or None. Raises: PluginFault if it isn't what was expected.
+
+        expected: of several types, the last one is what a fault names, and those before are quicker to tell.
+        """
         for call in self._calls[hook]:
             try:
                 answer = self._call(hook, call, ctx, more)
@@ -103,7 +113,8 @@ class Chain:
                 if hasattr(answer, "__await__") and (answer := await self._awaited(hook, call, ctx, answer)) is None:
                     continue
                 if not isinstance(answer, expected):
-                    raise self._junk(hook, call, answer, expected.__name__)
+                    wanted_type = expected if isinstance(expected, type) else expected[-1]
+                    raise self._junk(hook, call, answer, wanted_type.__name__)
                 if lacks is not None and (wanted := lacks(answer)):
                     raise self._junk(hook, call, answer, wanted)
                 return answer

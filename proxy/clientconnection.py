@@ -54,7 +54,7 @@ def last_response(error: GatewayError) -> web.Response:
 def _fault_of(message: RawRequestMessage) -> BadRequest | None:
     """Why a head is refused although it could be read."""
     version = message.version
-    if version != HttpVersion11 and version != HttpVersion10:
+    if version is not HttpVersion11 and version not in (HttpVersion11, HttpVersion10):
         return BadRequest("Only HTTP/1.1 and HTTP/1.0 are spoken here.", code="invalid_request")
     if not message.chunked:
         return None

@@ -63,7 +63,7 @@ async def order(ctx: RequestContext, turn: int, now_ns: int) -> Sequence[Target]
         return "" if known else "a selection of the candidates"
 
     targets: Sequence[Target] | None = await ctx.snapshot.chain.first(
-        "route", ctx, Sequence, lacks, candidates=candidates
+        "route", ctx, (list, tuple, Sequence), lacks, candidates=candidates
     )
     if targets is None:
         targets = candidates
