@@ -137,7 +137,7 @@ class Story:
         chat, exchange = self.ctx.chat, self.exchange
         if chat is None or exchange is None or self.judged:
             return self.usage
-        reported, anomalies = _told_by(exchange)
+        reported, anomalies = _told_by(exchange, counts=self.usage is None)
         usage = self.usage if self.usage is not None else self._gathered(chat, reported)
         if usage is not None and not usage.estimated:
             usage, self.anomalies = judged(usage, self.tally.output_tokens, lambda: self.tally.usage(chat))
@@ -268,10 +268,11 @@ class Story:
         )
 
 
-def _told_by(exchange: Exchange) -> tuple[Usage | None, Sequence[str]]:
-    """What the provider counted until now, and what was wrong with it. One that can't say is as good as a silent one."""
+def _told_by(exchange: Exchange, *, counts: bool) -> tuple[Usage | None, Sequence[str]]:
+    """What the provider counted until now, where that is wanted, and what was wrong with it. One that can't say is as good as a
+    silent one."""
     try:
-        reported, anomalies = exchange.reported, exchange.anomalies
+        reported, anomalies = exchange.reported if counts else None, exchange.anomalies
         return (reported if reported is None or is_counted(reported) else None), anomalies and tuple(map(str, anomalies))
     except BaseException:  # whatever an adapter may raise; books are closed after it, too
         return None, ("unusable",)
