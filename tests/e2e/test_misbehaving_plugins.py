@@ -64,7 +64,7 @@ ARGUMENTS = {"meter": ", outcome"}
 
 @pytest.mark.parametrize(("hook", "body"), [(hook, body) for hook, bodies in GUARDS.items() for body in bodies])
 async def test_a_guard_fails_closed(serve: Serve, monkeypatch: pytest.MonkeyPatch, hook: str, body: str) -> None:
-    monkeypatch.setattr(chain, "HOOK_S", 0.05)
+    monkeypatch.setattr(chain, "HOOK_S", 0.3)  # time enough for the ledger, whose wait counts as well
     served = await served_with(serve, f"async def {hook}(ctx{ARGUMENTS.get(hook, '')}):\n    {body}\n")
     with capture_logs() as lines:
         answer = await served.chat("m")
