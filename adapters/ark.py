@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -124,7 +123,7 @@ def ark_send(
     if chat.stream:
         body |= {"stream": True, "stream_options": {"include_usage": True}}
     send = post(path, body, stream=chat.stream)
-    return replace(send, headers={**(send.headers or {}), **headers}) if headers else send, dropped
+    return send._replace(headers={**(send.headers or {}), **headers}) if headers else send, dropped
 
 
 def plan_advice(base_url: str) -> Sequence[str]:

@@ -134,7 +134,7 @@ def _read_bot_usage(block: Any, service_tier: Any, priced: frozenset[str]) -> Us
         name = _first(action, "action_name", "name") if isinstance(action, dict) else None
         if name in priced:
             calls[name] = calls.get(name, 0) + _count(action.get("count", action.get("search_count")))
-    return replace(usage, tool_calls=calls)
+    return usage._replace(tool_calls=calls)
 
 
 def _annotation(reference: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ REDIRECTING = frozenset(
 OTHER_CAPS = frozenset({"best_of", "max_new_tokens", "max_output_tokens"})
 """Never forwarded: a cap in other words, or a multiplier, that would lead past the cap we write."""
 
+NEVER_FORWARDED = REDIRECTING | OTHER_CAPS
 CAPS = ("max_tokens", "max_completion_tokens")
 
 _FREE_TIERS = frozenset({"auto", "default"})
@@ -79,6 +80,8 @@ def refuse_unpriced(body: Mapping[str, Any], target: Target) -> None:
 
 def take_out(body: dict[str, Any], names: frozenset[str]) -> list[str]:
     """Remove these fields. Returns those that were there, in alphabetical order."""
+    if names.isdisjoint(body):
+        return []
     found = sorted(names.intersection(body))
     for name in found:
         del body[name]
@@ -87,8 +90,12 @@ def take_out(body: dict[str, Any], names: frozenset[str]) -> list[str]:
 
 def write_cap(body: dict[str, Any], cap: int, field: str) -> None:
     """Write the output cap where the client has its own, else in `field`."""
-    for name in [name for name in CAPS if name in body] or [field]:
-        body[name] = cap
+    own = False
+    for name in CAPS:
+        if name in body:
+            body[name], own = cap, True
+    if not own:
+        body[field] = cap
 
 
 def write_stream(body: dict[str, Any], *, streamed: bool, ask_for_usage: bool) -> None:
@@ -127,7 +134,7 @@ def openai_body(
     """
     refuse_unpriced(chat.body, target)
     body = dict(chat.body)
-    dropped = take_out(body, REDIRECTING | OTHER_CAPS)
+    dropped = take_out(body, NEVER_FORWARDED)
     body["model"] = target.upstream_model
     write_cap(body, target.output_cap, cap_field)
     write_stream(body, streamed=chat.stream, ask_for_usage=ask_for_usage)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from adapters.json_members import edited
@@ -198,7 +198,7 @@ class ChatReader:
         usage = self._usage
         # A provider that doesn't say which tier it served is taken to have served the one asked for.
         if usage is not None and self._asked_tier is not None and usage.service_tier is None:
-            return replace(usage, service_tier=self._asked_tier)
+            return usage._replace(service_tier=self._asked_tier)
         return usage
 
     @property

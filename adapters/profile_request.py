@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.openai_request import CAPS, OTHER_CAPS, REDIRECTING, refuse_unpriced, take_out, write_cap, write_stream
+from adapters.openai_request import CAPS, NEVER_FORWARDED, refuse_unpriced, take_out, write_cap, write_stream
 from adapters.profile import Profile, Within
 from adapters.profile_messages import with_bare_images, write_messages
 from adapters.profile_options import GlmOptions, ProfileOptions, QwenOptions, SparkOptions
@@ -56,7 +56,7 @@ def profile_body(
     refuse_unpriced(chat.body, target)
     model = target.upstream_model
     body = dict(chat.body)
-    dropped = take_out(body, REDIRECTING | OTHER_CAPS)
+    dropped = take_out(body, NEVER_FORWARDED)
     body["model"] = model
     _write_cap(body, target, profile)
     write_stream(

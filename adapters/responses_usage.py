@@ -6,7 +6,6 @@ Unlike Anthropic's, its input_tokens includes what came out of a cache, as OpenA
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from adapters.json_members import object_of
@@ -38,7 +37,7 @@ def response_usage(response: Mapping[str, Any], asked_tier: str | None) -> Seque
     if calls:
         reported["tool_usage"] = calls
     served = usage.service_tier or (None if asked_tier in _FREE_TIERS else asked_tier)
-    return [replace(usage, tool_calls=calls, service_tier=served, reported=reported)]
+    return [usage._replace(tool_calls=calls, service_tier=served, reported=reported)]
 
 
 def _is_count(value: Any) -> bool:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from proxy.context import Target
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Send:
+class Send(NamedTuple):
     """One HTTP request to the provider. Base URL and credentials are put on by the transport."""
 
     path: str
@@ -174,4 +173,7 @@ def open_exchange(adapter: Adapter, chat: ChatRequest, target: Target) -> Exchan
 
 def header(headers: Mapping[str, Any], *names: str) -> str:
     """The first of these headers that is there, else ""."""
-    return next((str(headers[name]) for name in names if headers.get(name)), "")
+    for name in names:
+        if value := headers.get(name):
+            return str(value)
+    return ""

@@ -10,7 +10,6 @@ zero       no output was counted although text came: billed as the provider coun
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from proxy.chat import Usage
 
@@ -27,7 +26,7 @@ def judged(usage: Usage, received_tokens: int, estimate: Callable[[], Usage]) ->
     outputs = usage.reasoning_tokens, usage.audio_output_tokens
     wholes = usage.input_tokens, usage.output_tokens, usage.images, *usage.tool_calls.values()
     if min(wholes) < 0 or max(wholes) > ABSURD_TOKENS:
-        return replace(estimate(), service_tier=usage.service_tier), ("unusable",)
+        return estimate()._replace(service_tier=usage.service_tier), ("unusable",)
     found: list[str] = []
     if received_tokens and not usage.output_tokens:
         found.append("zero")
@@ -37,19 +36,17 @@ def judged(usage: Usage, received_tokens: int, estimate: Callable[[], Usage]) ->
         found.append("parts")
         ours = estimate()
         if bad_input:
-            usage = replace(
-                usage,
+            usage = usage._replace(
                 input_tokens=max(usage.input_tokens, ours.input_tokens),
                 cached_input_tokens=0,
                 cache_write_tokens=0,
                 audio_input_tokens=0,
             )
         if bad_output:
-            usage = replace(
-                usage,
+            usage = usage._replace(
                 output_tokens=max(usage.output_tokens, ours.output_tokens),
                 reasoning_tokens=0,
                 audio_output_tokens=0,
             )
-        usage = replace(usage, estimated=True, reported=None)
+        usage = usage._replace(estimated=True, reported=None)
     return usage, tuple(found)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pluggy
 
@@ -42,10 +42,9 @@ class Call:
     plugin: str
     function: Callable[..., Any]
     """With the plugin's section of gateway.yaml."""
-    wants: tuple[str, ...]
-    """Names of its other arguments."""
-    in_order: bool
-    """They are the context, and at most one more after it: by position a call costs half as much."""
+    takes: Literal["ctx", "both", "names"]
+    """The context, or that and what the hook is about, by position, which costs half as much as by name."""
+    names: tuple[str, ...]
 
 
 class PluginHold(NamedTuple):
@@ -99,15 +98,16 @@ class Chain:
         ctx: RequestContext,
         expected: type | tuple[type, ...],
         lacks: Lacks | None = None,
-        **more: Any,
+        about: Any = None,
     ) -> Any:
         """The first answer that is not None, or None. Raises: PluginFault if it isn't what was expected.
 
-        expected: of several types, the last one is what a fault names, and those before are quicker to tell.
+        expected: of several types, the last one is what a fault names, and those before are quicker to tell. about: the hook's
+        argument beside the context.
         """
         for call in self._calls[hook]:
             try:
-                answer = self._call(hook, call, ctx, more)
+                answer = self._call(hook, call, ctx, about)
                 if answer is None:
                     continue
                 if hasattr(answer, "__await__") and (answer := await self._awaited(hook, call, ctx, answer)) is None:
@@ -126,7 +126,7 @@ class Chain:
         """Ask everyone; whoever objects raises."""
         for call in self._calls[hook]:
             try:
-                answer = self._call(hook, call, ctx, {})
+                answer = self._call(hook, call, ctx)
                 if answer is not None and hasattr(answer, "__await__"):
                     answer = await self._awaited(hook, call, ctx, answer)
                 if answer is not None:
@@ -139,7 +139,7 @@ class Chain:
         """Append every plugin's Hold to `taken`, which tells the caller what to void if one of them refuses."""
         for call in self._calls["reserve"]:
             try:
-                hold = self._call("reserve", call, ctx, {})
+                hold = self._call("reserve", call, ctx)
                 if hold is not None and hasattr(hold, "__await__"):
                     hold = await self._awaited("reserve", call, ctx, hold)
                 if hold is None:
@@ -158,7 +158,7 @@ class Chain:
         told = []
         for call in self._calls["foresee"]:
             try:
-                answer = self._call("foresee", call, ctx, {})
+                answer = self._call("foresee", call, ctx)
                 if answer is not None and hasattr(answer, "__await__"):
                     answer = await self._awaited("foresee", call, ctx, answer)
             except BaseException as error:
@@ -177,25 +177,24 @@ class Chain:
         self,
         hook: str,
         ctx: RequestContext,
-        name: str,
         value: Any,
         expected: type | tuple[type, ...],
         lacks: Lacks | None = None,
         *,
         in_place: bool = False,
     ) -> Any:
-        """Each plugin gets the last one's answer under `name`; None leaves it as it is. Raises: PluginFault.
+        """Each plugin gets the last one's answer; None leaves it as it is. Raises: PluginFault.
 
         in_place: one that answers None may have changed what it got, so that is judged like an answer.
         """
         for call in self._calls[hook]:
             try:
-                answer = self._call(hook, call, ctx, {name: value})
+                answer = self._call(hook, call, ctx, value)
                 if answer is not None and hasattr(answer, "__await__"):
                     answer = await self._awaited(hook, call, ctx, answer)
                 if answer is not None:
                     if not isinstance(answer, expected):
-                        raise self._junk(hook, call, answer, f"value for {name}")
+                        raise self._junk(hook, call, answer, f"value for the {hook.removeprefix('transform_')}")
                     value = answer
                 if lacks is not None and (in_place or answer is not None) and (wanted := lacks(value)):
                     raise self._junk(hook, call, value, wanted)
@@ -203,11 +202,11 @@ class Chain:
                 raise self._judged(hook, call, error)  # noqa: B904
         return value
 
-    async def notify(self, hook: str, ctx: RequestContext, **more: Any) -> None:
+    async def notify(self, hook: str, ctx: RequestContext, about: Any = None) -> None:
         """Tell everyone; a fault is reported and goes no further."""
         for call in self._calls[hook]:
             try:
-                answer = self._call(hook, call, ctx, more)
+                answer = self._call(hook, call, ctx, about)
                 if answer is not None and hasattr(answer, "__await__"):
                     await self._awaited(hook, call, ctx, answer)
             except BaseException as error:
@@ -226,13 +225,15 @@ class Chain:
         self._report(held.plugin, "reserve", error)
         return _fault(held.plugin, f"failed to {what} its hold")
 
-    def _call(self, hook: str, call: Call, ctx: RequestContext, more: Mapping[str, Any]) -> Any:
+    def _call(self, hook: str, call: Call, ctx: RequestContext, about: Any = None) -> Any:
         """What a hook answers: for an `async def`, something to be awaited."""
         started_ns = time.perf_counter_ns()
         try:
-            if call.in_order:
-                return call.function(ctx, more[call.wants[1]]) if len(call.wants) > 1 else call.function(ctx)
-            return call.function(**{name: ctx if name == "ctx" else more[name] for name in call.wants})
+            if call.takes == "ctx":
+                return call.function(ctx)
+            if call.takes == "both":
+                return call.function(ctx, about)
+            return call.function(**{name: ctx if name == "ctx" else about for name in call.names})
         finally:
             ctx.timeline.hooks_ns.append((call.plugin, hook, time.perf_counter_ns() - started_ns))
 
@@ -283,7 +284,9 @@ def _any_waits(calls: tuple[Call, ...]) -> bool:
 
 
 def _bind(impl: pluggy.HookImpl, section: Any) -> Call:
-    wants = tuple(name for name in impl.argnames if name != "config")
+    names = tuple(name for name in impl.argnames if name != "config")
     function = partial(impl.function, config=section) if "config" in impl.argnames else impl.function
-    in_order = impl.argnames[: len(wants)] == wants and wants[:1] == ("ctx",) and len(wants) <= 2
-    return Call(impl.plugin_name, function, wants, in_order)
+    takes: Literal["ctx", "both", "names"] = "names"
+    if names[:1] == ("ctx",) and impl.argnames[: len(names)] == names:
+        takes = "ctx" if len(names) == 1 else "both"
+    return Call(impl.plugin_name, function, takes, names)

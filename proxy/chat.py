@@ -14,9 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple, Self
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+NO_CALLS: Mapping[str, int] = MappingProxyType({})
 
 
 Task = Literal["chat", "embeddings"]
@@ -112,8 +114,7 @@ class Finish:
     index: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens, as the provider counted them or, with `estimated`, as we did.
 
     cached_input_tokens, cache_write_tokens and audio_input_tokens are parts of input_tokens; reasoning_tokens and
@@ -132,7 +133,7 @@ class Usage:
     """The tier the provider says it served, where that changes the price."""
     images: int = 0
     """Images made, where they are priced by the piece."""
-    tool_calls: Mapping[str, int] = field(default_factory=dict)
+    tool_calls: Mapping[str, int] = NO_CALLS
     """Calls of the provider's built-in tools, by the tool's name, where they are priced."""
     reported: Mapping[str, Any] | None = None
     """The provider's block in OpenAI's shape, details and all, passed on to the client."""

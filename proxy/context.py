@@ -165,15 +165,14 @@ class Forecast:
     """Tokens per choice, where the hold would cover no more than that."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Charge:
+class Charge(NamedTuple):
     """What a request costs."""
 
     amount_nanousd: int
     """Debited from the caller."""
+    usage: Usage
     cost_nanousd: int | None = None
     """Taken by the provider, where known."""
-    usage: Usage
     price_line: str = ""
     """How the amount came about, for people: "20,000 × ¥3.20/M + …"."""
     price: str = ""

@@ -6,9 +6,9 @@ Each function says what an answer lacks, in the words of "answered … where …
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from operator import attrgetter
 from types import NoneType
+from typing import get_type_hints
 
 from proxy.chat import FINISH_REASONS, Extra, Finish, Part, ReasoningDelta, Started, TextDelta, ToolCallDelta, Usage
 from proxy.context import Charge, Limits, Principal, RateLimit
@@ -18,7 +18,7 @@ from proxy.money import MAX_NANOUSD
 from proxy.replyheaders import sendable
 from proxy.storage.keys import KeyRecord
 
-_counts = attrgetter(*(field.name for field in fields(Usage) if field.type == "int"))
+_counts = attrgetter(*(name for name, kind in get_type_hints(Usage).items() if kind is int))
 _MOST_TOKENS = 2**53
 _TEXT = (("text", str), ("index", int))
 _MEMBERS: Mapping[type, tuple[tuple[str, type | tuple[type, ...]], ...]] = {

@@ -23,7 +23,7 @@ from proxy.chat import (
 )
 from proxy.errors import UpstreamProtocolError
 from proxy.jsontext import dumps
-from proxy.streaming import Headers, Reply
+from proxy.streaming import Headers, Reply, unnamed
 
 MOST_COLLECTED_BYTES = 64 * 1024 * 1024
 """Of a stream that becomes one object: more than any answer has."""
@@ -32,10 +32,10 @@ MOST_COLLECTED_BYTES = 64 * 1024 * 1024
 class JsonReply(Reply):
     """The whole answer as one object, whatever way it came."""
 
-    def __init__(self, request: web.Request, chat: ChatRequest | None, fallback_id: str, created: int) -> None:
+    def __init__(self, request: web.Request, chat: ChatRequest | None, request_id: str, received_ns: int) -> None:
         super().__init__(request)
-        self._model = chat.model if chat else ""
-        self._fallback = (fallback_id, created)
+        self._chat = chat
+        self._asked = request_id, received_ns
         self._started: Started | None = None
         self._answer: Mapping[str, Any] | None = None
         self._choices: dict[int, _Choice] = {}
@@ -79,12 +79,12 @@ class JsonReply(Reply):
         choice.add(part)
 
     def _assembled(self) -> dict[str, Any]:
-        started, (fallback_id, created) = self._started or Started(), self._fallback
+        started, fallback = self._started or Started(), unnamed(*self._asked)
         return {
-            "id": started.id or fallback_id,
+            "id": started.id or fallback.id,
             "object": "chat.completion",
-            "created": started.created or created,
-            "model": self._model,
+            "created": started.created or fallback.created,
+            "model": self._chat.model if self._chat else "",
             **started.fields,
             "choices": [choice.body(index) for index, choice in sorted(self._choices.items())],
         }

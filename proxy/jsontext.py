@@ -13,6 +13,7 @@ MAX_DEPTH = 64
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|([\[{])|([\]}])', re.DOTALL)
 """A string, even without its end, an opening or a closing bracket. Nothing is read twice: going back would cost a hundred
 bytes for each character, and strings without an end the square of their length."""
+_SPACE = " \t\n\r"
 
 
 class JsonError(ValueError):
@@ -25,7 +26,11 @@ def loads(raw: bytes) -> Any:
     if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and _too_deep(raw):
         raise JsonError(f"nested deeper than {MAX_DEPTH} levels")
     try:
-        return _DECODER.decode(raw.decode("utf-8"))
+        text = raw.decode("utf-8")
+        value, end = _DECODER.raw_decode(text, 0 if text.startswith("{") else len(text) - len(text.lstrip(_SPACE)))
+        if end != len(text) and text[end:].strip(_SPACE):
+            raise json.JSONDecodeError("Extra data", text, end)
+        return value
     except UnicodeDecodeError:
         raise JsonError("not UTF-8") from None
     except json.JSONDecodeError as error:

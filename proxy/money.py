@@ -72,9 +72,13 @@ Terms = tuple[tuple[tuple[int, ...], str], ...]
 
 def _counts(usage: Usage) -> tuple[int, ...]:
     """Tokens of each kind, disjoint, none negative, in the order of RATES."""
-    cached, written = max(0, usage.cached_input_tokens), max(0, usage.cache_write_tokens)
-    heard, spoken = max(0, usage.audio_input_tokens), max(0, usage.audio_output_tokens)
-    thought = max(0, usage.reasoning_tokens)
+    parts: tuple[int, ...] = (
+        usage.cached_input_tokens, usage.cache_write_tokens, usage.audio_input_tokens,
+        usage.reasoning_tokens, usage.audio_output_tokens,
+    )  # fmt: skip
+    if min(parts) < 0:
+        parts = tuple(max(0, count) for count in parts)
+    cached, written, heard, thought, spoken = parts
     plain_input = max(0, usage.input_tokens - cached - written - heard)
     plain_output = max(0, usage.output_tokens - thought - spoken)
     return plain_input, cached, written, heard, plain_output, thought, spoken
@@ -151,7 +155,7 @@ class Price:
             if position < last:
                 longest_input = min(input_tokens, _or(tier.up_to_input_tokens, input_tokens))
                 longest_output = min(output_tokens, _or(tier.up_to_output_tokens, output_tokens))
-            if any(earlier.covers(longest_input, longest_output) for earlier in self.tiers[:position]):
+            if position and any(earlier.covers(longest_input, longest_output) for earlier in self.tiers[:position]):
                 continue
             most = max(most, longest_input * dearest_input + longest_output * dearest_output)
         return _ceiling(most + self._pieces(images, tool_calls or {}), self._dearest_nano)
@@ -160,7 +164,7 @@ class Price:
         """How the amount comes about: "20,000 × ¥3.20/M + 400 × ¥16.00/M, at 0.1406 USD/CNY of 2026-11-20"."""
         counts = _counts(usage)
         _, made_of = self._rates_of(usage)
-        terms = [f"{count:,}{text}" for kinds, text in made_of if (count := sum([counts[kind] for kind in kinds]))]
+        terms = [f"{count:,}{text}" for kinds, text in made_of if (count := sum(map(counts.__getitem__, kinds)))]
         if usage.images:
             terms.append(f"{usage.images:,} images × {self._sign}{_decimal(self.image, 12)}")
         for name, count in usage.tool_calls.items():

@@ -214,7 +214,7 @@ class Pipeline:
         if self._app.events.followed:
             self._app.events.tell(event_of(story.ctx, outcome))
         chain = story.ctx.snapshot.chain
-        telling = chain.notify("observe", story.ctx, outcome=outcome)
+        telling = chain.notify("observe", story.ctx, outcome)
         if chain.waits("observe"):
             # The client has its answer and may leave: what an observer awaits must not be cut off with it.
             self._go_on_beside(story, telling)

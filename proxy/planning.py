@@ -62,9 +62,7 @@ async def order(ctx: RequestContext, turn: int, now_ns: int) -> Sequence[Target]
         known = all(isinstance(target, Target) and target in ctx.candidates for target in answer)
         return "" if known else "a selection of the candidates"
 
-    targets: Sequence[Target] | None = await ctx.snapshot.chain.first(
-        "route", ctx, (list, tuple, Sequence), lacks, candidates=candidates
-    )
+    targets: Sequence[Target] | None = await ctx.snapshot.chain.first("route", ctx, (list, tuple, Sequence), lacks, candidates)
     if targets is None:
         targets = candidates
     if not targets:
@@ -130,7 +128,7 @@ async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
 
     copy = copied(chat.body)
     advance(ctx, chat=replace(chat, body=copy))
-    body = await ctx.snapshot.chain.fold("transform_request", ctx, "body", copy, Mapping, lacks, in_place=True)
+    body = await ctx.snapshot.chain.fold("transform_request", ctx, copy, Mapping, lacks, in_place=True)
     return chat if said == asked else chat.with_body(body, len(said))
 
 
@@ -142,7 +140,7 @@ async def transformed_events(ctx: RequestContext, events: Sequence[ChatEvent]) -
             changed.append(event)
             continue
         parts = event.parts if isinstance(event, (Verbatim, Answer)) else (event,)
-        after = [await ctx.snapshot.chain.fold("transform_event", ctx, "event", part, PARTS, part_lacks) for part in parts]
+        after = [await ctx.snapshot.chain.fold("transform_event", ctx, part, PARTS, part_lacks) for part in parts]
         untouched = all(new is old for new, old in zip(after, parts, strict=True))
         changed.extend([event] if untouched else after)
     return changed

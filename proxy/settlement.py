@@ -94,7 +94,7 @@ async def settle(story: Story, ledger: Ledger) -> None:
     outcome = story.outcome()
     try:
         lacks = partial(charge_lacks, outcome.usage)
-        charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, lacks, outcome=outcome)
+        charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, lacks, outcome)
         story.charge = charge if story.usage is not None else None
         if fault := await _close(story, story.charge):
             raise fault
@@ -141,7 +141,7 @@ async def checkpoint(story: Story) -> None:
     """Tell the holds what the stream has come to, so that a crash loses little of it."""
     outcome = story.outcome()
     lacks = partial(charge_lacks, outcome.usage)
-    charge = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, lacks, outcome=outcome)
+    charge = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, lacks, outcome)
     if charge is not None:
         await tell(story, "checkpoint", charge)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from proxy.adapter import Exchange
@@ -153,7 +153,7 @@ class Story:
                 return tally.usage(chat)
             if not tally.finished:
                 reasoning = max(reported.reasoning_tokens, tally.reasoning_tokens)
-                return replace(reported, output_tokens=tally.output_tokens, reasoning_tokens=reasoning, estimated=True)
+                return reported._replace(output_tokens=tally.output_tokens, reasoning_tokens=reasoning, estimated=True)
         return reported
 
     def elapsed_ns(self) -> int:

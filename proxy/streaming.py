@@ -41,6 +41,11 @@ class ClientGone(ConnectionError):
     """The client closed its connection, or no longer reads from it."""
 
 
+def unnamed(request_id: str, received_ns: int) -> Started:
+    """What an answer is called whose provider has no name for it."""
+    return Started(id=f"chatcmpl-{request_id[4:]}", created=received_ns // 1_000_000_000)
+
+
 class Reply(ABC):
     """One answer to one client."""
 
@@ -80,7 +85,9 @@ class Reply(ABC):
             return
         try:
             await self.response.prepare(self.request)
-            await self._taken(self.request.writer.drain(), 0)
+            transport = self.request.transport
+            if transport is None or transport.get_write_buffer_size() >= CALM_BYTES:
+                await self._taken(self.request.writer.drain(), 0)
         except ConnectionError as error:
             raise ClientGone from error
 
@@ -101,10 +108,10 @@ class Reply(ABC):
 class StreamReply(Reply):
     """Server-sent events, each passed on before the next arrives."""
 
-    def __init__(self, request: web.Request, chat: ChatRequest, fallback_id: str, created: int) -> None:
+    def __init__(self, request: web.Request, chat: ChatRequest, request_id: str, received_ns: int) -> None:
         super().__init__(request)
         self._chat = chat
-        self._started = Started(id=fallback_id, created=created)
+        self._started = unnamed(request_id, received_ns)
         self._learned = False
         self._head = b""
         self._roles: set[int] = set()
@@ -169,9 +176,7 @@ class StreamReply(Reply):
         for part in parts:
             if isinstance(part, Started):
                 known = self._started
-                self._started = Started(
-                    id=part.id or known.id, created=part.created or known.created, fields=part.fields
-                )
+                self._started = Started(id=part.id or known.id, created=part.created or known.created, fields=part.fields)
                 self._learned, self._head = True, b""
 
     def _envelope(self) -> bytes:

@@ -23,7 +23,7 @@ from proxy.jsonreply import JsonReply
 from proxy.jsontext import dumps
 from proxy.pipeline import Pipeline
 from proxy.server import Route
-from proxy.streaming import ClientGone, Reply, StreamReply
+from proxy.streaming import JSON, ClientGone, Reply, StreamReply
 
 BODY_GRACE_S = 10.0
 """How long a body may take at any pace; beyond it, a second for every BODY_BYTES_PER_S that have come."""
@@ -60,9 +60,7 @@ class PublicEndpoints:
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, "/v1/embeddings", embeddings_endpoint.parse)
 
-    async def _answer(
-        self, request: web.Request, endpoint: str, parse: Callable[[bytes], ChatRequest]
-    ) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, endpoint: str, parse: Callable[[bytes], ChatRequest]) -> web.StreamResponse:
         ctx = self._context(request, endpoint)
 
         async def read() -> ChatRequest:
@@ -72,10 +70,9 @@ class PublicEndpoints:
             return parse(raw)
 
         def reply_to(chat: ChatRequest | None) -> Reply:
-            name, created = f"chatcmpl-{ctx.request_id[4:]}", ctx.received_ns // 1_000_000_000
             if chat is not None and chat.stream:
-                return StreamReply(request, chat, name, created)
-            return JsonReply(request, chat, name, created)
+                return StreamReply(request, chat, ctx.request_id, ctx.received_ns)
+            return JsonReply(request, chat, ctx.request_id, ctx.received_ns)
 
         reply = await self._pipeline.answer(ctx, read, reply_to)
         if reply.response is None:
@@ -137,18 +134,17 @@ async def read_json(request: web.Request, max_bytes: int) -> bytes:
     """
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
         raise UnsupportedMediaType("The body must not be compressed: leave Content-Encoding out.")
-    if hdrs.CONTENT_TYPE in request.headers:
+    if request.headers.get(hdrs.CONTENT_TYPE, JSON) != JSON:
         kind = request.content_type
-        if kind != "application/json" and not kind.endswith("+json"):
+        if kind != JSON and not kind.endswith("+json"):
             raise UnsupportedMediaType("The body must be JSON: send `Content-Type: application/json`.")
         if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
             raise UnsupportedMediaType("The body must be UTF-8.")
     expected = request.headers.get(hdrs.EXPECT, "").lower()
     if expected not in ("", "100-continue"):
         raise BadRequest("No expectation but `Expect: 100-continue` can be met.")
-    too_large = PayloadTooLarge(f"The body is larger than {max_bytes} bytes.")
-    if (request.content_length or 0) > max_bytes:
-        raise too_large
+    if int(request.headers.get(hdrs.CONTENT_LENGTH, 0)) > max_bytes:
+        raise _too_large(max_bytes)
     try:
         if request.content.is_eof():  # it came with the headers: no timer is needed
             return await request.read()
@@ -160,17 +156,21 @@ async def read_json(request: web.Request, max_bytes: int) -> bytes:
             while piece := await request.content.readany():
                 body += piece
                 if len(body) > max_bytes:
-                    raise too_large
+                    raise _too_large(max_bytes)
                 pace.reschedule(latest_s + len(body) / BODY_BYTES_PER_S)
             return bytes(body)
     except TimeoutError:
         raise RequestTimeout("The body came too slowly.") from None
     except web.HTTPRequestEntityTooLarge:
-        raise too_large from None
+        raise _too_large(max_bytes) from None
     except ConnectionError as error:
         raise ClientGone from error
     except web.RequestPayloadError:
         raise BadRequest("The body broke off in the middle.", code="invalid_json") from None
+
+
+def _too_large(max_bytes: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {max_bytes} bytes.")
 
 
 def _ids(ctx: RequestContext) -> dict[str, str]:

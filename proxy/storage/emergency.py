@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +77,14 @@ def _plain(commit: Commit) -> dict[str, Any]:
             {"request_id": posting.request_id, "charge": None if posting.charge is None else _plain_charge(posting.charge)}
             for posting in commit.postings
         ],
-        "row": None if commit.row is None else asdict(commit.row),
-        "exposures": [asdict(exposure) for exposure in commit.exposures],
+        "row": None if commit.row is None else commit.row._asdict(),
+        "exposures": [exposure._asdict() for exposure in commit.exposures],
     }
 
 
 def _plain_charge(charge: Charge) -> dict[str, Any]:
-    return asdict(replace(charge, usage=replace(charge.usage, tool_calls=dict(charge.usage.tool_calls), reported=None)))
+    usage = charge.usage._replace(tool_calls=dict(charge.usage.tool_calls), reported=None)
+    return charge._asdict() | {"usage": usage._asdict()}
 
 
 def _commit(plain: dict[str, Any]) -> Commit:

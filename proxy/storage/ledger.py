@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from proxy.context import Charge
     from proxy.errors import RequestError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class Window(NamedTuple):
     """One limit over one span of time that a hold must fit into."""
 
     scope: str
@@ -35,8 +34,7 @@ class Window:
     """What a refusal names: "key.daily", "family.monthly", "gateway.daily", "wallet"."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class Subject(NamedTuple):
     """Whom and what a hold is for: who pays if nothing but the hold survives a crash."""
 
     key: str
@@ -48,8 +46,7 @@ class Subject:
     """The store's key that asks: its end is looked for in the transaction that reserves. "": none of the store's."""
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: with so many fields that would cost each request some microseconds
-class UsageRow:
+class UsageRow(NamedTuple):
     """One request in the usage log."""
 
     request_id: str
@@ -68,13 +65,9 @@ class UsageRow:
     output_tokens: int
     reasoning_tokens: int
     estimated: bool
-    also_counted: str = ""
-    """What else made the debit, as JSON of `proxy.money.also_counted`; "" for nothing."""
     debit_nanousd: int
     cost_nanousd: int | None
     price_line: str
-    price: str = ""
-    """The price that made the debit, as JSON."""
     latency_ms: int
     first_token_ms: int | None
     overhead_ms: int
@@ -82,27 +75,29 @@ class UsageRow:
     code: str
     end: str
     stream: bool
+    price: str = ""
+    """The price that made the debit, as JSON."""
+    also_counted: str = ""
+    """What else made it, as JSON of `proxy.money.also_counted`; "" for nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Posting:
+class Posting(NamedTuple):
     """The end of one hold, to be committed: settled with a charge, or void without one."""
 
     request_id: str
     charge: Charge | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
+class Exposure(NamedTuple):
     """What a provider may bill beyond what the caller pays: the operator's risk, until it is reconciled."""
 
     provider: str
     amount_nanousd: int
     """At the model's price, as it counts against the gateway's budgets."""
-    cost_nanousd: int | None = None
-    """What the provider takes for it, where both usage and cost are known."""
     line: str
     """For people: what happened, and how the amount comes about."""
+    cost_nanousd: int | None = None
+    """What the provider takes for it, where both usage and cost are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
-from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,25 +16,21 @@ from proxy.storage.sqlkeys import record_of_row, row_of
 
 FindKey = Callable[[str], KeyRecord | None]
 
-VALUES = (Window, Subject, UsageRow, Exposure)
-_values_of = {kind: attrgetter(*(field.name for field in fields(kind))) for kind in VALUES}
-_names_of = {kind: tuple(field.name for field in fields(kind)) for kind in VALUES}
-
 
 def encode(operation: Operation) -> tuple[Any, ...] | None:
     """(name, *arguments) for a link; None: only the process that owns the store can do it."""
     match operation:
         case Reserve():
-            subject = replace(operation.subject, user=bounded_text(operation.subject.user))
-            windows = [_values(window) for window in operation.windows]
-            return "reserve", operation.request_id, operation.amount, windows, operation.floor, _values(subject)
+            subject = operation.subject._replace(user=bounded_text(operation.subject.user))
+            windows = [tuple(window) for window in operation.windows]
+            return "reserve", operation.request_id, operation.amount, windows, operation.floor, tuple(subject)
         case Commit():
             postings = [(posting.request_id, _charge(posting.charge)) for posting in operation.postings]
-            exposures = [_values(exposure) for exposure in operation.exposures]
-            return "commit", postings, None if operation.row is None else _values(_bounded(operation.row)), exposures
+            exposures = [tuple(exposure) for exposure in operation.exposures]
+            return "commit", postings, None if operation.row is None else tuple(_bounded(operation.row)), exposures
         case Expose():
-            exposures = [_values(exposure) for exposure in operation.exposures]
-            return "expose", operation.request_id, exposures, [_values(window) for window in operation.windows]
+            exposures = [tuple(exposure) for exposure in operation.exposures]
+            return "expose", operation.request_id, exposures, [tuple(window) for window in operation.windows]
         case Mark():
             return "mark", operation.request_id, _charge(operation.charge), operation.route, operation.provider
         case Abandon():
@@ -46,19 +40,19 @@ def encode(operation: Operation) -> tuple[Any, ...] | None:
 
 
 def reserve(future: Any, find_key: FindKey, request_id: str, amount: int, windows: Any, floor: Any, subject: Any) -> Reserve:
-    made = [_made(Window, window) for window in windows]
-    return Reserve(future, request_id, amount, made, floor, _made(Subject, subject), find_key)
+    made = [Window._make(window) for window in windows]
+    return Reserve(future, request_id, amount, made, floor, Subject._make(subject), find_key)
 
 
 def commit(future: Any, postings: Any, row: Any, exposures: Any) -> Commit:
     made = [Posting(request_id=request_id, charge=_charged(charge)) for request_id, charge in postings]
-    entered = [_made(Exposure, exposure) for exposure in exposures]
-    return Commit(future, made, None if row is None else _made(UsageRow, row), entered)
+    entered = [Exposure._make(exposure) for exposure in exposures]
+    return Commit(future, made, None if row is None else UsageRow._make(row), entered)
 
 
 def expose(future: Any, request_id: str, exposures: Any, windows: Any) -> Expose:
-    entered = [_made(Exposure, exposure) for exposure in exposures]
-    return Expose(future, request_id, entered, [_made(Window, window) for window in windows])
+    entered = [Exposure._make(exposure) for exposure in exposures]
+    return Expose(future, request_id, entered, [Window._make(window) for window in windows])
 
 
 def mark(request_id: str, charge: Any, route: str, provider: str) -> Mark:
@@ -91,12 +85,4 @@ def _charged(values: Any) -> Charge | None:
 def _bounded(row: UsageRow) -> UsageRow:
     counts = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
     bounded: dict[str, Any] = {name: bounded_count(getattr(row, name)) for name in counts}
-    return replace(row, user=bounded_text(row.user), **bounded)
-
-
-def _values(value: Window | Subject | UsageRow | Exposure) -> Any:
-    return _values_of[type(value)](value)
-
-
-def _made(kind: Any, values: Any) -> Any:
-    return kind(**dict(zip(_names_of[kind], values, strict=True)))
+    return row._replace(user=bounded_text(row.user), **bounded)

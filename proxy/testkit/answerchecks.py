@@ -168,7 +168,7 @@ def _holds_for(door: Door, scenario: Scenario, others: Any) -> None:
 
 
 def _meaning(heard: Heard) -> Any:
-    return heard.parts, [replace(usage, reported=None) for usage in heard.usages]
+    return heard.parts, [usage._replace(reported=None) for usage in heard.usages]
 
 
 def _expected(door: Door, scenario: Scenario) -> tuple[Any, ...]:

@@ -137,7 +137,7 @@ async def test_everyone_foresees_whoever_would_refuse() -> None:
 
 async def test_fold_hands_on_and_each_plugin_gets_its_own_section() -> None:
     calls, _ = chain(Sync(), Async(), Sync(), sections={"p0": {"suffix": "a"}, "p2": {"suffix": "b"}})
-    assert await calls.fold("transform_event", context(), "event", TextDelta("-"), TextDelta) == TextDelta("-ab")
+    assert await calls.fold("transform_event", context(), TextDelta("-"), TextDelta) == TextDelta("-ab")
 
 
 class Waits:

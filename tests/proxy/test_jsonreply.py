@@ -16,7 +16,7 @@ from tests.proxy.test_streaming import USAGE, WHOLE, answer, asked, chunks, stre
 
 
 def whole(request: web.Request) -> JsonReply:
-    return JsonReply(request, asked(), "chatcmpl-1", 1)
+    return JsonReply(request, asked(), "req_1", 1_000_000_000)
 
 
 async def test_json_from_events() -> None:

@@ -70,7 +70,7 @@ async def answer(make: Callable[[web.Request], Reply], tell: Callable[[Reply], A
 
 
 def stream(request: web.Request, **more: Any) -> StreamReply:
-    return StreamReply(request, asked(stream=True, **more), "chatcmpl-1", 1)
+    return StreamReply(request, asked(stream=True, **more), "req_1", 1_000_000_000)
 
 
 async def written(reply: Reply, events: Sequence[ChatEvent], headers: Headers) -> None:

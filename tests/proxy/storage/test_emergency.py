@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,7 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     first.close()
     second = Emergency(tmp_path / "e")
     settled, void = second.read()
-    unreported = replace(CHARGE, usage=replace(USAGE, reported=None))
+    unreported = CHARGE._replace(usage=USAGE._replace(reported=None))
     assert told(settled) == ([Posting(request_id="a", charge=unreported)], SETTLED.row, list(SETTLED.exposures))
     assert told(void) == told(VOID)
     second.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 
@@ -192,7 +191,7 @@ async def test_a_clock_that_was_a_year_ahead_for_a_while_does_not_bind_the_budge
 async def test_a_change_of_zone_begins_with_the_next_boundary(store: Store, clock: MovedClock) -> None:
     clock.now_s = START_S + 17 * HOUR_S
     await spend(store, "a", 100, 100)
-    singapore = replace(window(100), start_s=START_S + 16 * HOUR_S, end_s=START_S + 40 * HOUR_S)
+    singapore = window(100)._replace(start_s=START_S + 16 * HOUR_S, end_s=START_S + 40 * HOUR_S)
     with pytest.raises(BudgetExhausted):
         await store.ledger.reserve("b", 1, [singapore])
     clock.now_s = START_S + 25 * HOUR_S

@@ -161,7 +161,7 @@ class LosesMembers(HeronExchange):
 class Redirected(HeronExchange):
     def sent(self, chat: ChatRequest, target: Target) -> Send:
         send = super().sent(chat, target)
-        return replace(send, body=dumps({**json.loads(send.body), "base_url": chat.body.get("base_url")}))
+        return send._replace(body=dumps({**json.loads(send.body), "base_url": chat.body.get("base_url")}))
 
 
 class Generous(HeronExchange):
