@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, Literal
 
@@ -69,11 +70,16 @@ def _writer(style: str) -> Callable[[list[dict[str, Any]]], None]:
     return lambda requests: raw.msg(b"\n".join(map(orjson.dumps, requests)))
 
 
+@lru_cache(maxsize=4)
+def _second(unix_s: int) -> str:
+    return datetime.fromtimestamp(unix_s, UTC).isoformat()[:19]
+
+
 def _fields(ctx: RequestContext, outcome: Outcome) -> dict[str, Any]:
     """What is not known, or says nothing, is left out."""
     fields: dict[str, Any] = {
         "event": "request",
-        "timestamp": datetime.fromtimestamp(ctx.received_ns / 1e9, UTC).isoformat(timespec="milliseconds"),
+        "timestamp": f"{_second(ctx.received_ns // 10**9)}.{ctx.received_ns // 10**6 % 1000:03d}+00:00",
         "request_id": ctx.request_id,
     }
     if ctx.client_request_id:

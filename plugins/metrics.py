@@ -59,24 +59,26 @@ class Spread:
     """A histogram with labels, of seconds. Values are kept as they come and sorted into their buckets some hundreds at a
     time: that is a quarter of the work."""
 
-    def __init__(self, name: str, help_text: str, bounds_s: tuple[float, ...], *labels: str) -> None:
+    def __init__(self, name: str, help_text: str, bounds_s: tuple[float, ...], *labels: str, unit_s: float = 1) -> None:
+        """unit_s: of the values that are new."""
         self._about = (name, help_text, labels)
-        self._bounds_s = bounds_s
+        self._unit_s = unit_s
+        self._bounds = tuple(round(bound_s / unit_s, 9) for bound_s in bounds_s)
         self._names = [*map(str, map(float, bounds_s)), "+Inf"]
-        self.new: defaultdict[tuple[str, ...], list[float]] = defaultdict(list)
-        """{labels: values to be sorted}."""
+        self.new: defaultdict[tuple[str, ...] | str, list[float]] = defaultdict(list)
+        """{labels, or the one there is: values to be sorted}."""
         self._values: dict[tuple[str, ...], tuple[list[int], float]] = {}
 
     def sort(self, least: int = 1) -> None:
         """Put the values into their buckets, where there are so many at least."""
         for labels, new in self.new.items():
             if len(new) >= least:
-                self._sort(labels, new)
+                self._sort((labels,) if isinstance(labels, str) else labels, new)
 
     def _sort(self, labels: tuple[str, ...], new: list[float]) -> None:
         new.sort()
-        upto = [bisect_right(new, bound_s) for bound_s in self._bounds_s]
-        self._grow(labels, [*upto, len(new)], sum(new))
+        upto = [bisect_right(new, bound) for bound in self._bounds]
+        self._grow(labels, [*upto, len(new)], sum(new) * self._unit_s)
         new.clear()
 
     def _grow(self, labels: tuple[str, ...], upto: Sequence[int], seconds: float) -> None:
@@ -121,7 +123,7 @@ class Totals:
             "route",
         )
         self._overhead = Spread(
-            "paifang_overhead_seconds", "This process's own time in a request, by stage.", OVERHEAD_S, "stage"
+            "paifang_overhead_seconds", "This process's own time in a request, by stage.", OVERHEAD_S, "stage", unit_s=1e-9
         )
         self._tokens = Counts("paifang_tokens", "Tokens metered.", "model", "route", "kind")
         self._anomalies = Counts(
@@ -133,16 +135,16 @@ class Totals:
             "paifang_fallbacks", "Attempts that followed a failed one, at another route.", "model", "from", "to", "reason"
         )
         self._denied = Counts("paifang_denied", "Requests refused, by stage.", "stage", "code")
-        self._plugins = Spread("paifang_plugin_seconds", "Time in a plugin's hook.", OVERHEAD_S, "plugin", "hook")
+        self._plugins = Spread("paifang_plugin_seconds", "Time in a plugin's hook.", OVERHEAD_S, "plugin", "hook", unit_s=1e-9)
 
     def count(self, model: str, stream: bool, timeline: Timeline, outcome: Outcome) -> None:
         route = outcome.target.label if outcome.target else ""
         self._requests.add(1, model, route, str(outcome.status), outcome.code)
         stages, hooks = self._overhead.new, self._plugins.new
         for stage, own_ns in timeline.stages_ns():
-            stages[(stage,)].append(own_ns / 1e9)
-        for plugin, hook, spent_ns in timeline.hooks_ns:
-            hooks[plugin, hook].append(spent_ns / 1e9)
+            stages[stage].append(own_ns)
+        for hook, spent_ns in timeline.hooks_ns:
+            hooks[hook].append(spent_ns)
         if outcome.end == "denied" and outcome.stage:
             self._denied.add(1, outcome.stage, outcome.code)
         self._count_attempts(model, stream, outcome)

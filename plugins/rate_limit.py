@@ -28,6 +28,7 @@ from proxy import (
 
 SECOND_NS = 10**9
 BYTES_PER_TOKEN = 4
+UNLIMITED = RateLimit()
 USUAL_ANSWER_TOKENS = 1024
 """Counted for an answer whose client set no cap: models' own caps are many times what answers come to."""
 
@@ -63,7 +64,7 @@ class RateLimits:
     def reserve(self, ctx: RequestContext) -> Admitted | Awaitable[Admitted] | None:
         """Raises: RateLimited; `param` is the limit that takes longest to give way."""
         principal, chat = ctx.principal, ctx.chat
-        if principal is None or chat is None or principal.rate_limit == RateLimit():
+        if principal is None or chat is None or principal.rate_limit == UNLIMITED:
             return None
         limit = principal.rate_limit
         tokens = _tokens(ctx, chat, limit)
@@ -77,7 +78,7 @@ class RateLimits:
     @hookimpl
     async def foresee(self, ctx: RequestContext) -> Forecast | None:
         principal, chat = ctx.principal, ctx.chat
-        if principal is None or principal.rate_limit == RateLimit():
+        if principal is None or principal.rate_limit == UNLIMITED:
             return None
         limit = principal.rate_limit
         requests, tokens = (0, 0) if chat is None else (1, _tokens(ctx, chat, limit))

@@ -213,7 +213,7 @@ class Attempts:
                     begun = False
                     try:
                         exchange.feed_head(response.status, response.headers)
-                        while not exchange.complete:
+                        while not exchange.complete and not response.over:
                             try:
                                 data = await story.waiting(response.read())
                             except UpstreamError as error:

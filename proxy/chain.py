@@ -39,12 +39,17 @@ Lacks = Callable[[Any], str]
 class Call:
     """One plugin's hook, ready to be called."""
 
-    plugin: str
+    key: tuple[str, str]
+    """(plugin, hook)."""
     function: Callable[..., Any]
     """With the plugin's section of gateway.yaml."""
     takes: Literal["ctx", "both", "names"]
     """The context, or that and what the hook is about, by position, which costs half as much as by name."""
     names: tuple[str, ...]
+
+    @property
+    def plugin(self) -> str:
+        return self.key[0]
 
 
 class PluginHold(NamedTuple):
@@ -66,7 +71,7 @@ class Chain:
         self._calls: dict[str, tuple[Call, ...]] = {}
         for hook in STAGE_OF_HOOK:
             impls = reversed(getattr(plugins.hook, hook).get_hookimpls())
-            self._calls[hook] = tuple(_bind(impl, sections.get(impl.plugin_name, {})) for impl in impls)
+            self._calls[hook] = tuple(_bind(hook, impl, sections.get(impl.plugin_name, {})) for impl in impls)
         self._waiting = {hook for hook, calls in self._calls.items() if _any_waits(calls)}
 
     def has(self, hook: str) -> bool:
@@ -235,7 +240,7 @@ class Chain:
                 return call.function(ctx, about)
             return call.function(**{name: ctx if name == "ctx" else about for name in call.names})
         finally:
-            ctx.timeline.hooks_ns.append((call.plugin, hook, time.perf_counter_ns() - started_ns))
+            ctx.timeline.hooks_ns.append((call.key, time.perf_counter_ns() - started_ns))
 
     async def _awaited(self, hook: str, call: Call, ctx: RequestContext, answer: Any) -> Any:
         started_ns = time.perf_counter_ns()
@@ -244,7 +249,7 @@ class Chain:
                 return await answer
         finally:
             # Making the coroutine was timed as a call of its own; this is where it ran.
-            ctx.timeline.hooks_ns[-1] = (call.plugin, hook, time.perf_counter_ns() - started_ns)
+            ctx.timeline.hooks_ns[-1] = (call.key, time.perf_counter_ns() - started_ns)
 
     def _judged(self, hook: str, call: Call, error: BaseException) -> BaseException:
         """What is to be raised where a hook raised this: the plugin's fault, named; a refusal, and the cancellation of this
@@ -283,10 +288,10 @@ def _any_waits(calls: tuple[Call, ...]) -> bool:
     return any(inspect.iscoroutinefunction(call.function) for call in calls)
 
 
-def _bind(impl: pluggy.HookImpl, section: Any) -> Call:
+def _bind(hook: str, impl: pluggy.HookImpl, section: Any) -> Call:
     names = tuple(name for name in impl.argnames if name != "config")
     function = partial(impl.function, config=section) if "config" in impl.argnames else impl.function
     takes: Literal["ctx", "both", "names"] = "names"
     if names[:1] == ("ctx",) and impl.argnames[: len(names)] == names:
         takes = "ctx" if len(names) == 1 else "both"
-    return Call(impl.plugin_name, function, takes, names)
+    return Call((impl.plugin_name, hook), function, takes, names)

@@ -117,7 +117,7 @@ class ProviderProtocol(ResponseHandler):
     nobody but who is waiting for it, and doesn't tell whether anything came before."""
 
     heard = False
-    """Anything has come since `listen`."""
+    """Anything has come since this was last made False."""
     when_s = NEVER
     """When the head of an answer is due."""
     _poll: select.poll | None = None
@@ -134,14 +134,9 @@ class ProviderProtocol(ResponseHandler):
             self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
 
-    def listen(self) -> None:
-        self.heard = False
-        self.data_received = self._hear_first  # type: ignore[method-assign]
-
-    def _hear_first(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:
         self.heard = True
-        del self.data_received  # what follows is not slowed down
-        self.data_received(data)
+        super().data_received(data)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         super().set_exception(exc, *cause)

@@ -11,7 +11,7 @@ Charge           what it costs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -29,16 +29,14 @@ if TYPE_CHECKING:
     from proxy.storage.keys import KeyRecord
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(NamedTuple):
     """A budget in nano-USD; None: no limit."""
 
     daily_nanousd: int | None = None
     monthly_nanousd: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
+class RateLimit(NamedTuple):
     """What a key or a route may do in a minute and at once; None: no limit."""
 
     requests_per_minute: int | None = None
@@ -226,14 +224,12 @@ class Timeline:
 
     entered: list[tuple[str, int]] = field(default_factory=list)
     """(stage, or "" between two; this process's own nanoseconds when it began)."""
-    hooks_ns: list[tuple[str, str, int]] = field(default_factory=list)
-    """(plugin, hook, nanoseconds) of every call."""
+    hooks_ns: list[tuple[tuple[str, str], int]] = field(default_factory=list)
+    """((plugin, hook), nanoseconds) of every call."""
 
-    def stages_ns(self) -> Iterator[tuple[str, int]]:
+    def stages_ns(self) -> list[tuple[str, int]]:
         """(stage, nanoseconds) of every stage that is over; one that was entered again comes again."""
-        for (stage, began_ns), (_, ended_ns) in pairwise(self.entered):
-            if stage:
-                yield stage, ended_ns - began_ns
+        return [(stage, ended_ns - began_ns) for (stage, began_ns), (_, ended_ns) in pairwise(self.entered) if stage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

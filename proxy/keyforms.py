@@ -158,7 +158,7 @@ def changes_of(form: KeyChanges, record: KeyRecord) -> dict[str, Any]:
         changes["family_budgets"] = {family: limits for family, limits in budgets.items() if limits != Limits()}
     if "rate_limit" in given:
         limits = {name: getattr(form.rate_limit, name) for name in form.rate_limit.model_fields_set}
-        changes["rate_limit"] = replace(record.rate_limit, **limits)
+        changes["rate_limit"] = record.rate_limit._replace(**limits)
     return changes
 
 

@@ -57,6 +57,11 @@ class Response(Protocol):
     on_quiet: Callable[[], None] | None
     """Called again and again while the provider is silent."""
 
+    @property
+    def over(self) -> bool:
+        """Whether all of it was read."""
+        ...
+
     async def read(self) -> bytes:
         """The next bytes, b"" at the end. Raises: UpstreamError."""
         ...
@@ -228,7 +233,7 @@ class AiohttpTransport:
         if protocol.transport is None or protocol.transport.is_closing():
             raise UpstreamUnreachable("The provider closed the connection before anything was sent.")
         protocol.set_response_params(read_until_eof=True, auto_decompress=False, read_bufsize=READ_BYTES // 2)
-        protocol.listen()
+        protocol.heard = False
         written_s = self.deadlines.loop.time()
         first_byte_s = protocol.when_s = min(deadline_s, written_s + first_s)
         self.deadlines.add(protocol)

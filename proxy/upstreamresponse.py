@@ -66,6 +66,10 @@ class AiohttpResponse:
         self._late_s = self.when_s = NEVER
         self._deadlines.add(self)
 
+    @property
+    def over(self) -> bool:
+        return self._body.at_eof()
+
     async def read(self) -> bytes:
         body = self._body
         now_s = self._deadlines.loop.time()
