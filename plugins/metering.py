@@ -13,11 +13,11 @@ def meter(ctx: RequestContext, outcome: Outcome) -> Charge | None:
     usage, target = outcome.usage, outcome.target
     if usage is None or target is None:
         return Charge(amount_nanousd=0, usage=NOTHING)
-    price_line = target.price.line(usage)
+    amount, price_line = target.price.bill(usage)
     if outcome.anomalies:
         price_line = f"{price_line} [the provider's counts: {', '.join(outcome.anomalies)}]"
     return Charge(
-        amount_nanousd=target.price.amount_nanousd(usage),
+        amount_nanousd=amount,
         cost_nanousd=None if target.cost is None else target.cost.amount_nanousd(usage),
         usage=usage,
         price_line=price_line,

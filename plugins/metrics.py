@@ -18,7 +18,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from proxy import App, Outcome, RequestContext, Timeline, hookimpl
+from proxy import App, Attempt, Outcome, RequestContext, Timeline, hookimpl
 
 LATENCY_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120, 300, 600)
 OVERHEAD_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1)
@@ -35,22 +35,20 @@ class Counts:
 
     def __init__(self, name: str, help_text: str, *labels: str) -> None:
         self._about = (name, help_text, labels)
-        self._values: defaultdict[tuple[str, ...], float] = defaultdict(float)
-
-    def add(self, amount: float, *labels: str) -> None:
-        self._values[labels] += amount
+        self.values: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        """{labels: count}."""
 
     def state(self) -> list[Any]:
-        return list(self._values.items())
+        return list(self.values.items())
 
     def absorb(self, state: list[Any]) -> None:
         for labels, count in state:
-            self._values[tuple(labels)] += count
+            self.values[tuple(labels)] += count
 
     def family(self) -> Metric:
         name, help_text, labels = self._about
         family = CounterMetricFamily(name, help_text, labels=labels)
-        for values, count in self._values.items():
+        for values, count in self.values.items():
             family.add_metric(values, count)
         return family
 
@@ -139,36 +137,35 @@ class Totals:
 
     def count(self, model: str, stream: bool, timeline: Timeline, outcome: Outcome) -> None:
         route = outcome.target.label if outcome.target else ""
-        self._requests.add(1, model, route, str(outcome.status), outcome.code)
+        self._requests.values[model, route, str(outcome.status), outcome.code] += 1
         stages, hooks = self._overhead.new, self._plugins.new
-        for stage, own_ns in timeline.stages_ns():
+        for stage, own_ns in timeline.stages_ns:
             stages[stage].append(own_ns)
         for hook, spent_ns in timeline.hooks_ns:
             hooks[hook].append(spent_ns)
         if outcome.end == "denied" and outcome.stage:
-            self._denied.add(1, outcome.stage, outcome.code)
-        self._count_attempts(model, stream, outcome)
+            self._denied.values[outcome.stage, outcome.code] += 1
+        self._count_attempts(model, stream, outcome.attempts)
         for kind in outcome.anomalies:
-            self._anomalies.add(1, route, kind)
+            self._anomalies.values[route, kind] += 1
         if outcome.charge is not None and outcome.target is not None:
-            usage = outcome.charge.usage
-            self._tokens.add(usage.input_tokens, model, route, "input")
-            self._tokens.add(usage.cached_input_tokens, model, route, "cached_input")
-            self._tokens.add(usage.output_tokens, model, route, "output")
-            self._tokens.add(usage.reasoning_tokens, model, route, "reasoning")
+            usage, tokens = outcome.charge.usage, self._tokens.values
+            tokens[model, route, "input"] += usage.input_tokens
+            tokens[model, route, "cached_input"] += usage.cached_input_tokens
+            tokens[model, route, "output"] += usage.output_tokens
+            tokens[model, route, "reasoning"] += usage.reasoning_tokens
             # Prometheus knows only floats; the ledger's integer is what counts.
-            self._cost.add(outcome.charge.amount_nanousd / 1e9, model, outcome.target.family, route)
+            self._cost.values[model, outcome.target.family, route] += outcome.charge.amount_nanousd / 1e9
 
-    def _count_attempts(self, model: str, stream: bool, outcome: Outcome) -> None:
-        for attempt in outcome.attempts:
-            label = attempt.target.label
-            self._attempts.add(1, label, attempt.outcome)
-            self._latency.new[model, label, "true" if stream else "false", attempt.outcome].append(attempt.latency_s)
-            if attempt.first_token_s is not None:
-                self._first_token.new[model, label].append(attempt.first_token_s)
-        for failed, next_one in pairwise(outcome.attempts):
+    def _count_attempts(self, model: str, stream: bool, attempts: tuple[Attempt, ...]) -> None:
+        for target, outcome, latency_s, first_token_s in attempts:
+            self._attempts.values[target.label, outcome] += 1
+            self._latency.new[model, target.label, "true" if stream else "false", outcome].append(latency_s)
+            if first_token_s is not None:
+                self._first_token.new[model, target.label].append(first_token_s)
+        for failed, next_one in pairwise(attempts):
             if next_one.target.label != failed.target.label:
-                self._fallbacks.add(1, model, failed.target.label, next_one.target.label, failed.outcome)
+                self._fallbacks.values[model, failed.target.label, next_one.target.label, failed.outcome] += 1
 
     def sort(self) -> None:
         """Keep the memory of a busy gateway small."""
@@ -178,7 +175,7 @@ class Totals:
     def expect_anomalies(self, routes: Iterable[str]) -> None:
         for route in routes:
             for kind in ANOMALIES:
-                self._anomalies.add(0, route, kind)
+                self._anomalies.values[route, kind] += 0
 
     def state(self) -> list[Any]:
         """All of it, as `absorb` takes it."""

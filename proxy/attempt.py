@@ -134,7 +134,7 @@ class Attempts:
         started_ns = self._app.clock.monotonic_ns()
         story.tries += 1
         story.target = target
-        advance(story.ctx, target=target)
+        advance(story.ctx, "target", target)
         story.usage, story.judged, story.tally, story.first_token_ns = None, False, Tally(), None
         story.exchange, story.works, story.taken, story.upstream_status, story.anomalies = None, False, False, None, ()
         outcome = "ok"
@@ -187,15 +187,15 @@ class Attempts:
 
     async def _transform_request(self, story: Story) -> None:
         assert story.asked is not None
-        advance(story.ctx, chat=story.asked)
+        advance(story.ctx, "chat", story.asked)
         changed = await planning.transformed(story.ctx, story.asked)
-        advance(story.ctx, chat=changed)
+        advance(story.ctx, "chat", changed)
         if changed is not story.asked and _may_cost_more(story, changed):
             # More than is held: hold anew before anything is sent.
             await settlement.reserve_anew(story, self._app.keys, self._app.ledger)
             assert story.target is not None
             story.target = planning.as_held(story.ctx, story.target)
-            advance(story.ctx, target=story.target)
+            advance(story.ctx, "target", story.target)
 
     async def _converse(self, story: Story, exchange: Exchange, deadline_s: float) -> None:
         """Do what the exchange says until it is done, and pass on what it answers."""

@@ -26,7 +26,9 @@ BUILT_IN_FIELDS = frozenset({"tools", "web_search_options", "enable_search"})
 """Without one of these no built-in tool is asked for."""
 STATE_FIELDS = frozenset({"previous_response_id", "conversation", "conversation_id", "context_id", "prompt"})
 """Fields by which the provider adds what it has kept."""
-STANDARD_TIERS = frozenset({"auto", "default", "standard"})
+TELLING_FIELDS = BUILT_IN_FIELDS | STATE_FIELDS | {"max_tool_calls"}
+"""Without one of these a request brings nothing but its messages."""
+STANDARD_TIERS = (None, "auto", "default", "standard")
 """Service tiers that cost what the price says."""
 
 
@@ -57,10 +59,10 @@ def refuse_unpriced(chat: ChatRequest, targets: Sequence[Target]) -> None:
     """What changes the price must have one on every route. Raises: BadRequest: a service tier or a tool has none."""
     tools = built_in_tools(chat)
     service_tier = chat.body.get("service_tier")
-    if not tools and service_tier in (None, *STANDARD_TIERS):
+    if not tools and service_tier in STANDARD_TIERS:
         return
     for price in (target.price for target in targets if not target.price.free):
-        if service_tier not in (None, *STANDARD_TIERS) and str(service_tier) not in price.service_tiers:
+        if service_tier not in STANDARD_TIERS and str(service_tier) not in price.service_tiers:
             raise BadRequest(
                 f"The service tier {str(service_tier)[:64]!r} has no price here. Leave service_tier out, or ask the "
                 "operator to add it to the model's price.",
@@ -104,9 +106,11 @@ class _Surplus:
 
 
 def _surplus(chat: ChatRequest) -> _Surplus:
-    tools = built_in_tools(chat)
-    unseen = bool(tools) or any(chat.body[name] for name in STATE_FIELDS.intersection(chat.body))
-    images = 0
+    tools, unseen, calls, images = frozenset[str](), False, TOOL_CALLS, 0
+    if not TELLING_FIELDS.isdisjoint(chat.body):
+        tools, asked = built_in_tools(chat), chat.body.get("max_tool_calls")
+        unseen = bool(tools) or any(chat.body[name] for name in STATE_FIELDS.intersection(chat.body))
+        calls = asked if type(asked) is int and asked >= 0 else TOOL_CALLS
     messages = chat.body.get("messages") if chat.task == "chat" else [{"content": chat.body["input"]}]
     for part in _parts(messages):
         if _is_text(part):
@@ -115,8 +119,7 @@ def _surplus(chat: ChatRequest) -> _Surplus:
             images += 1
         elif not _is_inline_audio(part):
             unseen = True
-    asked = chat.body.get("max_tool_calls")
-    return _Surplus(unseen, images, tools, asked if type(asked) is int and asked >= 0 else TOOL_CALLS)
+    return _Surplus(unseen, images, tools, calls)
 
 
 def _most(chat: ChatRequest, targets: Sequence[Target], surplus: _Surplus, cap: int | None) -> int:

@@ -9,10 +9,10 @@ fail closed.
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter_ns
 from types import FrameType
 from typing import Any, Literal, NamedTuple
 
@@ -232,7 +232,7 @@ class Chain:
 
     def _call(self, hook: str, call: Call, ctx: RequestContext, about: Any = None) -> Any:
         """What a hook answers: for an `async def`, something to be awaited."""
-        started_ns = time.perf_counter_ns()
+        started_ns = perf_counter_ns()
         try:
             if call.takes == "ctx":
                 return call.function(ctx)
@@ -240,16 +240,16 @@ class Chain:
                 return call.function(ctx, about)
             return call.function(**{name: ctx if name == "ctx" else about for name in call.names})
         finally:
-            ctx.timeline.hooks_ns.append((call.key, time.perf_counter_ns() - started_ns))
+            ctx.timeline.hooks_ns.append((call.key, perf_counter_ns() - started_ns))
 
     async def _awaited(self, hook: str, call: Call, ctx: RequestContext, answer: Any) -> Any:
-        started_ns = time.perf_counter_ns()
+        started_ns = perf_counter_ns()
         try:
             with self._deadlines.until(self._deadlines.loop.time() + HOOK_S):
                 return await answer
         finally:
             # Making the coroutine was timed as a call of its own; this is where it ran.
-            ctx.timeline.hooks_ns[-1] = (call.key, time.perf_counter_ns() - started_ns)
+            ctx.timeline.hooks_ns[-1] = (call.key, perf_counter_ns() - started_ns)
 
     def _judged(self, hook: str, call: Call, error: BaseException) -> BaseException:
         """What is to be raised where a hook raised this: the plugin's fault, named; a refusal, and the cancellation of this

@@ -6,6 +6,7 @@ asyncio.timeout makes, sorts and cancels a timer each time; a stream has one for
 from __future__ import annotations
 
 import asyncio
+from functools import cached_property
 from math import inf
 from types import TracebackType
 from typing import Protocol
@@ -31,15 +32,12 @@ class Deadlines:
     """`with deadlines.until(loop_time):` raises Overdue, a tick late at most, if its body still waits then."""
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._open: set[Deadline] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    @property
+    @cached_property
     def loop(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-        return self._loop
+        return asyncio.get_running_loop()
 
     def until(self, when_s: float) -> _Deadline:
         """when_s: in the loop's time."""

@@ -52,10 +52,12 @@ def _expose(story: Story, reason: str) -> None:
     usage = story.evidence()
     if usage is not None and usage.estimated:
         usage = None  # a sign that it worked, and no count of what it did
-    amount = target.price.amount_nanousd(usage) if usage is not None else cost_bound(chat, [target])
+    if usage is not None:
+        amount, how = target.price.bill(usage)
+    else:
+        amount, how = cost_bound(chat, [target]), "the most it may cost"
     if not amount:
         return
-    how = target.price.line(usage) if usage is not None else "the most it may cost"
     line = f"{target.label}: {reason}; {how}"
     cost = target.cost.amount_nanousd(usage) if usage is not None and target.cost is not None else None
     story.exposures.append(Exposure(provider=target.provider, amount_nanousd=amount, cost_nanousd=cost, line=line))

@@ -40,7 +40,7 @@ def principal_lacks(principal: Principal) -> str:
         return "Principal with an id, a text that UTF-8 can carry,"
     if not (principal.wallet is None or _is_text(principal.wallet)):
         return "Principal whose wallet is a name or None"
-    if not (_is_limits(principal.budget) and all(map(_is_limits, principal.family_budgets.values()))):
+    if not all(map(_is_limits, (principal.budget, *principal.family_budgets.values()))):
         return "Principal whose budgets are Limits"
     sound = isinstance(principal.rate_limit, RateLimit) and isinstance(principal.record, (KeyRecord, NoneType))
     return "" if sound else "Principal with a RateLimit, and a KeyRecord or None,"
@@ -92,9 +92,7 @@ def is_counted(usage: Usage) -> bool:
 
 
 def _is_limits(limits: object) -> bool:
-    if not isinstance(limits, Limits):
-        return False
-    return all(limit is None or _is_amount(limit) for limit in (limits.daily_nanousd, limits.monthly_nanousd))
+    return isinstance(limits, Limits) and all(limit is None or _is_amount(limit) for limit in limits)
 
 
 def _is_usage(usage: object) -> bool:
@@ -109,11 +107,12 @@ def _is_amount(amount: object) -> bool:
 
 
 def _is_text(text: object) -> bool:
-    if not isinstance(text, str):
+    return isinstance(text, str) and (text.isascii() or _is_unicode(text))
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         return False
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            return False
     return True

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from operator import mul
+from operator import attrgetter, mul
 from typing import Any
 
 from proxy.chat import Usage
@@ -133,8 +133,14 @@ class Price:
     def amount_nanousd(self, usage: Usage) -> int:
         """What this usage costs: one ceiling, at most MAX_NANOUSD."""
         rates, _ = self._rates_of(usage)
-        pico = sum(map(mul, _counts(usage), rates)) + self._pieces(usage.images, usage.tool_calls)
-        return _ceiling(pico, self._nano.get(usage.service_tier) or self._nano[None])
+        return self._amount(usage, _counts(usage), rates)
+
+    def bill(self, usage: Usage) -> tuple[int, str]:
+        """What this usage costs in nano-USD, and how that comes about: "20,000 × ¥3.20/M + 400 × ¥16.00/M, at 0.1406 USD/CNY of
+        2026-11-20"."""
+        counts = _counts(usage)
+        rates, made_of = self._rates_of(usage)
+        return self._amount(usage, counts, rates), self._line(usage, counts, made_of)
 
     def bound_nanousd(
         self,
@@ -160,10 +166,11 @@ class Price:
             most = max(most, longest_input * dearest_input + longest_output * dearest_output)
         return _ceiling(most + self._pieces(images, tool_calls or {}), self._dearest_nano)
 
-    def line(self, usage: Usage) -> str:
-        """How the amount comes about: "20,000 × ¥3.20/M + 400 × ¥16.00/M, at 0.1406 USD/CNY of 2026-11-20"."""
-        counts = _counts(usage)
-        _, made_of = self._rates_of(usage)
+    def _amount(self, usage: Usage, counts: tuple[int, ...], rates: tuple[int, ...]) -> int:
+        pico = sum(map(mul, counts, rates)) + self._pieces(usage.images, usage.tool_calls)
+        return _ceiling(pico, self._nano.get(usage.service_tier) or self._nano[None])
+
+    def _line(self, usage: Usage, counts: tuple[int, ...], made_of: Terms) -> str:
         terms = [f"{count:,}{text}" for kinds, text in made_of if (count := sum(map(counts.__getitem__, kinds)))]
         if usage.images:
             terms.append(f"{usage.images:,} images × {self._sign}{_decimal(self.image, 12)}")
@@ -201,27 +208,34 @@ class Price:
         return SYMBOLS.get(self.currency, f"{self.currency} ")
 
     def _rates_of(self, usage: Usage) -> tuple[tuple[int, ...], Terms]:
+        if len(self._rates) == 1:
+            return self._rates[0][1:]
         for tier, rates, terms in self._rates:
             if tier.covers(usage.input_tokens, usage.output_tokens):
                 return rates, terms
         return self._rates[-1][1:]
 
     def _pieces(self, images: int, tool_calls: Mapping[str, int]) -> int:
-        calls = sum(max(0, count) * self.tools.get(name, 0) for name, count in tool_calls.items()) if tool_calls else 0
+        if not images and not tool_calls:
+            return 0
+        calls = sum(max(0, count) * self.tools.get(name, 0) for name, count in tool_calls.items())
         return max(0, images) * self.image + calls
 
 
 ALSO = ("cache_write_tokens", "audio_input_tokens", "audio_output_tokens", "images")
+_also = attrgetter(*ALSO)
 
 
 def also_counted(usage: Usage) -> str:
     """What makes a price beside input, cached input, output and reasoning, as JSON; "" where there is nothing."""
-    found: dict[str, Any] = {name: count for name in ALSO if (count := getattr(usage, name))}
+    if usage.service_tier is None and not usage.tool_calls and not any(_also(usage)):
+        return ""
+    found: dict[str, Any] = {name: count for name, count in zip(ALSO, _also(usage), strict=True) if count}
     if usage.tool_calls:
         found["tool_calls"] = dict(usage.tool_calls)
     if usage.service_tier is not None:
         found["service_tier"] = usage.service_tier
-    return json.dumps(found, sort_keys=True) if found else ""
+    return json.dumps(found, sort_keys=True)
 
 
 def price_of(stamp: Mapping[str, Any]) -> Price:

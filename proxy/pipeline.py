@@ -159,12 +159,12 @@ class Pipeline:
         principal = await story.ctx.snapshot.chain.first("authenticate", story.ctx, Principal, principal_lacks)
         if principal is None:
             raise Unauthenticated("No API key was given. Send it as `Authorization: Bearer sk-…`.")
-        advance(story.ctx, principal=principal)
+        advance(story.ctx, "principal", principal)
 
     async def _authorize(self, story: Story, chat: ChatRequest) -> None:
         # Step by step: observers of a refused request are told what it asked for.
         story.asked = chat
-        advance(story.ctx, chat=chat)
+        advance(story.ctx, "chat", chat)
         entry = story.ctx.snapshot.model(chat.model)
         await planning.admit(story.ctx, chat, entry)
 
@@ -186,7 +186,6 @@ class Pipeline:
 
     async def _conclude(self, story: Story) -> None:
         """Close the books of what went wrong, tell the client, then the observers."""
-        failed_at = story.stage
         if story.reply.deaf and story.error is None:
             story.end = "client_gone"
         if story.error is not None and story.end == "complete":
@@ -200,7 +199,6 @@ class Pipeline:
             except GatewayError as error:
                 log.error("settling failed", request_id=story.ctx.request_id, code=error.code, detail=error.detail)
                 story.error = story.error or error
-        story.stage = failed_at
         if story.error is not None:
             try:
                 await story.reply.fail(story.error, story.headers())

@@ -32,7 +32,8 @@ async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry) -> No
 
     Raises: BadRequest, NoRoute, and whatever `authorize` raises.
     """
-    advance(ctx, chat=chat, model=entry)
+    advance(ctx, "chat", chat)
+    advance(ctx, "model", entry)
     if chat.task != entry.task:
         raise BadRequest(f"The model {chat.model!r} is for {entry.task}: ask at {ENDPOINTS[entry.task]}.", param="model")
     await ctx.snapshot.chain.every("authorize", ctx)
@@ -44,7 +45,7 @@ async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry) -> No
             candidates.append(capped(target, min(chat.max_output_tokens or cap, cap)))
     if not candidates:
         raise NoRoute(f"No route of {chat.model!r} is enabled and has a credential.")
-    advance(ctx, candidates=tuple(candidates))
+    advance(ctx, "candidates", tuple(candidates))
 
 
 async def order(ctx: RequestContext, turn: int, now_ns: int) -> Sequence[Target]:
@@ -53,7 +54,7 @@ async def order(ctx: RequestContext, turn: int, now_ns: int) -> Sequence[Target]
     turn: how many requests of the model were put in order before. now_ns: monotonic.
     Raises: UpstreamBusy, UpstreamRejectedUs, NoRoute: there is none; PluginFault.
     """
-    advance(ctx, turn=turn)
+    advance(ctx, "turn", turn)
     candidates = ready(ctx, now_ns)
     if not candidates:
         raise refusal(ctx, now_ns)
@@ -127,7 +128,7 @@ async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
         return ""
 
     copy = copied(chat.body)
-    advance(ctx, chat=replace(chat, body=copy))
+    advance(ctx, "chat", replace(chat, body=copy))
     body = await ctx.snapshot.chain.fold("transform_request", ctx, copy, Mapping, lacks, in_place=True)
     return chat if said == asked else chat.with_body(body, len(said))
 

@@ -36,7 +36,7 @@ async def reserve(story: Story, keys: KeyStore, ledger: Ledger) -> None:
     caps = [held.output_cap for held in story.holds if held.output_cap is not None]
     if caps:
         story.clamped = min(caps)
-        advance(story.ctx, candidates=lowered(story.ctx.candidates, story.clamped))
+        advance(story.ctx, "candidates", lowered(story.ctx.candidates, story.clamped))
 
 
 async def reserve_anew(story: Story, keys: KeyStore, ledger: Ledger) -> None:
@@ -76,7 +76,7 @@ def _ask_again(story: Story, keys: KeyStore) -> None:
         return
     record, now_ns = keys.find(known.digest) or known, story.clock.now_ns()
     if record is not known:
-        advance(story.ctx, principal=record.admit(now_ns, stored=True))
+        advance(story.ctx, "principal", record.admit(now_ns, stored=True))
     elif refusal := record.refusal(now_ns):
         raise refusal
 

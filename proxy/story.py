@@ -40,6 +40,8 @@ class Story:
     task: asyncio.Task[Any] | None = None
     stage: str = ""
     """The stage that runs now, or failed; "" between two."""
+    entered_ns: int = 0
+    """This process's own time when it began."""
     asked: ChatRequest | None = None
     """The request as the client sent it."""
     held: ChatRequest | None = None
@@ -89,8 +91,10 @@ class Story:
 
     def enter(self, stage: str) -> None:
         """The next stage begins: this process's own time until now belongs to the one before. "": none runs."""
-        self.stage = stage
-        self.ctx.timeline.entered.append((stage, self.clock.monotonic_ns() - self.waited_ns))
+        own_ns = self.clock.monotonic_ns() - self.waited_ns
+        if self.stage:
+            self.ctx.timeline.stages_ns.append((self.stage, own_ns - self.entered_ns))
+        self.stage, self.entered_ns = stage, own_ns
 
     async def waiting(self, work: Awaitable[T]) -> T:
         """Await something that is not this process's work, and keep the time out of its own."""
@@ -215,15 +219,14 @@ class Story:
             "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         }
         for name, value in (usage.reported or {}).items():
-            known = body.get(name)
-            if isinstance(known, dict) and isinstance(value, Mapping):
-                body[name] = {**known, **{key: count for key, count in value.items() if count is not None}}
-            elif value is not None:
+            if type(value) is not int and value is not None and isinstance(known := body.get(name), dict):
+                value = {**known, **_without_nulls(value)} if isinstance(value, (dict, Mapping)) else value
+            if value is not None:
                 body[name] = value
         body["input_tokens"], body["output_tokens"] = usage.input_tokens, usage.output_tokens
         if self.charge is not None:
             # JSON has but one kind of number; the ledger's integer is what counts.
-            body |= {"tracked": True, "currency": "USD", "cost": self.charge.amount_nanousd / 1e9}
+            body["tracked"], body["currency"], body["cost"] = True, "USD", self.charge.amount_nanousd / 1e9
         if usage.estimated:
             body["estimated"] = True
         return body
@@ -234,8 +237,10 @@ class Story:
         assert ctx.principal is not None and ctx.chat is not None and ctx.model is not None
         target = self.target
         user = ctx.chat.body.get("user", "")
-        known = (charge.cost_nanousd, *(exposure.cost_nanousd for exposure in self.exposures))
-        costs = [cost for cost in known if cost is not None]
+        cost = charge.cost_nanousd
+        if self.exposures:
+            known = [cost, *(exposure.cost_nanousd for exposure in self.exposures)]
+            cost = None if known.count(None) == len(known) else sum(filter(None, known))
         return UsageRow(
             request_id=ctx.request_id,
             client_request_id=ctx.client_request_id,
@@ -255,7 +260,7 @@ class Story:
             estimated=usage.estimated,
             also_counted=also_counted(usage),
             debit_nanousd=charge.amount_nanousd,
-            cost_nanousd=None if not costs else sum(costs),
+            cost_nanousd=cost,
             price=charge.price,
             price_line=charge.price_line,
             latency_ms=int(outcome.latency_s * 1000),
@@ -276,6 +281,10 @@ def _told_by(exchange: Exchange, *, counts: bool) -> tuple[Usage | None, Sequenc
         return (reported if reported is None or is_counted(reported) else None), anomalies and tuple(map(str, anomalies))
     except BaseException:  # whatever an adapter may raise; books are closed after it, too
         return None, ("unusable",)
+
+
+def _without_nulls(value: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: member for name, member in value.items() if member is not None} if None in value.values() else value
 
 
 def _header_safe(name: str) -> str:

@@ -64,7 +64,6 @@ class AiohttpResponse:
         self._deadline_s = deadline_s
         self.on_quiet: Callable[[], None] | None = None
         self._late_s = self.when_s = NEVER
-        self._deadlines.add(self)
 
     @property
     def over(self) -> bool:
@@ -76,16 +75,18 @@ class AiohttpResponse:
         if now_s >= self._deadline_s:
             # Where the provider never pauses, or the client reads slowly, there is always something and nothing expires.
             raise UpstreamTimeout("The provider's answer took too long.", progress=Progress.HEADERS_ONLY)
-        self._late_s = min(self._deadline_s, now_s + self._wait_s)
+        wait_s, self._wait_s = self._wait_s, self._idle_s
+        if body._buffer:
+            return body._read_nowait(-1)  # what came before a fault stands; the next read meets it
+        if self._late_s is NEVER:
+            self._deadlines.add(self)
+        self._late_s = min(self._deadline_s, now_s + wait_s)
         self.when_s = min(self._late_s, now_s + QUIET_S)
-        self._wait_s = self._idle_s
         try:
             return await body.readany()
         except TimeoutError as error:
             raise UpstreamTimeout("The provider stopped answering in the middle.", progress=Progress.HEADERS_ONLY) from error
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            if body._buffer:
-                return body._read_nowait(-1)  # what had come before the fault stands; the next read meets it
             raise translate(error, Progress.HEADERS_ONLY) from error
         finally:
             self.when_s = NEVER

@@ -147,22 +147,23 @@ async def read_json(request: web.Request, max_bytes: int) -> bytes:
         raise _too_large(max_bytes)
     try:
         if request.content.is_eof():  # it came with the headers: no timer is needed
-            return await request.read()
+            body = request.content.read_nowait()
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes)
+            return body
         async with asyncio.timeout(BODY_GRACE_S) as pace:
             if expected and request.version >= HttpVersion11:
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # the answer has not begun
-            body, latest_s = bytearray(), asyncio.get_running_loop().time() + BODY_GRACE_S
+            pieces, latest_s = bytearray(), asyncio.get_running_loop().time() + BODY_GRACE_S
             while piece := await request.content.readany():
-                body += piece
-                if len(body) > max_bytes:
+                pieces += piece
+                if len(pieces) > max_bytes:
                     raise _too_large(max_bytes)
-                pace.reschedule(latest_s + len(body) / BODY_BYTES_PER_S)
-            return bytes(body)
+                pace.reschedule(latest_s + len(pieces) / BODY_BYTES_PER_S)
+            return bytes(pieces)
     except TimeoutError:
         raise RequestTimeout("The body came too slowly.") from None
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large(max_bytes) from None
     except ConnectionError as error:
         raise ClientGone from error
     except web.RequestPayloadError:

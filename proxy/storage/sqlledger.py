@@ -101,8 +101,9 @@ class SqlLedger:
 
     async def commit(self, postings: Sequence[Posting], row: UsageRow | None, exposures: Sequence[Exposure] = ()) -> None:
         """Raises: LedgerUnavailable: not durable yet; it is kept and written as soon as the store can."""
-        for amount in (posting.charge.amount_nanousd for posting in postings if posting.charge is not None):
-            checked_amount(amount)
+        for posting in postings:
+            if posting.charge is not None:
+                checked_amount(posting.charge.amount_nanousd)
         if row is not None:
             checked_amount(row.debit_nanousd)
         await self._writer.ask(lambda future: Commit(future, postings, row, exposures))

@@ -59,12 +59,12 @@ def test_amount_and_line_of_a_price_in_yuan() -> None:
     usage = Usage(input_tokens=20_000, output_tokens=400)
     # (20,000 × 3.20 + 400 × 16.00) / 1M × 0.1406 USD
     assert CNY.amount_nanousd(usage) == 9_898_240
-    assert CNY.line(usage) == "20,000 × ¥3.20/M + 400 × ¥16.00/M, at 0.1406 USD/CNY of 2026-11-20"
+    assert CNY.bill(usage)[1] == "20,000 × ¥3.20/M + 400 × ¥16.00/M, at 0.1406 USD/CNY of 2026-11-20"
 
 
 def test_parts_have_rates_of_their_own_and_kinds_without_one_are_counted_with_the_plain_ones() -> None:
     usage = Usage(input_tokens=1000, output_tokens=400, cached_input_tokens=600, reasoning_tokens=100)
-    assert CNY.line(usage).startswith("400 × ¥3.20/M + 600 cached × ¥0.64/M + 400 × ¥16.00/M")
+    assert CNY.bill(usage)[1].startswith("400 × ¥3.20/M + 600 cached × ¥0.64/M + 400 × ¥16.00/M")
     assert CNY.amount_nanousd(usage) == ceil(Fraction(400 * 3_200_000 + 600 * 640_000 + 400 * 16 * M, 1000) * CNY.usd)
 
 
@@ -115,7 +115,7 @@ def test_service_tiers_tools_and_images() -> None:
     flex = Usage(input_tokens=1000, output_tokens=0, service_tier="flex", images=1, tool_calls={"web_search": 2})
     assert price.amount_nanousd(plain) == 1_000_000
     assert price.amount_nanousd(flex) == (1_000_000 + 30_000_000 + 10_000_000) // 2
-    assert price.line(flex) == "(1,000 × $1.00/M + 1 images × $0.03 + 2 web_search calls × $0.005) × 0.5 for flex"
+    assert price.bill(flex)[1] == "(1,000 × $1.00/M + 1 images × $0.03 + 2 web_search calls × $0.005) × 0.5 for flex"
     assert price.bound_nanousd(1000, 0, images=1, tool_calls={"web_search": 2}) == 2 * (41_000_000)
 
 
