@@ -219,9 +219,10 @@ class Story:
             "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
         }
         for name, value in (usage.reported or {}).items():
-            if type(value) is not int and value is not None and isinstance(known := body.get(name), dict):
-                value = {**known, **_without_nulls(value)} if isinstance(value, (dict, Mapping)) else value
-            if value is not None:
+            known = body.get(name)
+            if isinstance(known, dict) and isinstance(value, (dict, Mapping)):
+                body[name] = {**known, **{key: count for key, count in value.items() if count is not None}}
+            elif value is not None:
                 body[name] = value
         body["input_tokens"], body["output_tokens"] = usage.input_tokens, usage.output_tokens
         if self.charge is not None:
@@ -281,10 +282,6 @@ def _told_by(exchange: Exchange, *, counts: bool) -> tuple[Usage | None, Sequenc
         return (reported if reported is None or is_counted(reported) else None), anomalies and tuple(map(str, anomalies))
     except BaseException:  # whatever an adapter may raise; books are closed after it, too
         return None, ("unusable",)
-
-
-def _without_nulls(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: member for name, member in value.items() if member is not None} if None in value.values() else value
 
 
 def _header_safe(name: str) -> str:
