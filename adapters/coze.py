@@ -142,7 +142,7 @@ class CozeExchange(Exchange):
         path, body = "/v3/chat", self._said
         if isinstance(body, ToolResults):
             waiting = ChatReader(self._error_of)
-            yield self._ask(f"/v3/chat/retrieve{body.chat.query}", waiting)
+            yield self._ask(f"/v3/chat/retrieve{body.chat.query}", waiting, asks_only=True)
             spent = self._checked(waiting, body)
             if not self._stream:
                 yield self._ask(f"/v3/chat/message/list{body.chat.query}", listed, method="GET")
@@ -160,7 +160,7 @@ class CozeExchange(Exchange):
         self._at_work = True
         while (chat := reader.chat) is not None and chat.status in RUNNING:
             yield Wait(self._poll_interval_s)
-            yield self._ask(f"/v3/chat/retrieve{chat.id.query}", reader)
+            yield self._ask(f"/v3/chat/retrieve{chat.id.query}", reader, asks_only=True)
         assert chat is not None
         yield Emit(tuple(chat.usage(spent)))
         ending = chat.ending(self._error_of)
@@ -176,6 +176,7 @@ class CozeExchange(Exchange):
         *,
         method: str = "POST",
         stream: bool = False,
+        asks_only: bool = False,
     ) -> Step:
         send = Send(
             path=path,
@@ -183,6 +184,7 @@ class CozeExchange(Exchange):
             body=b"" if body is None else dumps(body),
             headers={"accept": "text/event-stream" if stream else "application/json"},
             stream=stream,
+            asks_only=asks_only,
         )
         self._post = OnePost(send, reader, self._error_of)
         return self._post.next()

@@ -39,6 +39,8 @@ class Send(NamedTuple):
     """The dialect's own, never credentials. Content-Type: application/json is set where there is a body."""
     stream: bool = False
     """The answer is expected piece by piece: first-byte and idle timeouts apply."""
+    asks_only: bool = False
+    """It sets the provider to no work that could be billed, as no GET does: it asks for what was begun before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,7 @@ class Attempts:
                 case Send() as request:
                     await settlement.tell(story, "dispatched")
                     story.taken = story.taken or story.works
-                    story.works, story.upstream_status = request.method != "GET", None
+                    story.works, story.upstream_status = request.method != "GET" and not request.asks_only, None
                     response = await story.waiting(self._transport.send(provider, target, request, deadline_s))
                     story.upstream_status, response.on_quiet = response.status, story.reply.ping
                     begun = False

@@ -150,7 +150,7 @@ def test_results_of_tools_look_for_their_chat_first() -> None:
     exchange = opened(ask(HI, WEATHER_ASKED, RESULT, stream=True, metadata={"a": "b"}))
     send = exchange.next()
     assert isinstance(send, Send)
-    assert (send.method, send.path, send.body) == ("POST", f"/v3/chat/retrieve{coze.QUERY}", b"")
+    assert (send.method, send.path, send.body, send.asks_only) == ("POST", f"/v3/chat/retrieve{coze.QUERY}", b"", True)
     assert list(exchange.dropped) == ["metadata"]
 
 

@@ -13,8 +13,10 @@ import pytest
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
 from tests.fakes import Answer, FakeCoze, FakeOpenAI, ToolCall, eventually
-from tests.fakes.coze import BOT
+from tests.fakes.coze import BOT, CozeDoor
 from tests.fakes.coze_chats import Bot
+from tests.fakes.faults import Refusal
+from tests.fakes.server import Received, Reply
 
 HELLO = "Hello, you said: hi"
 MESSAGES: Any = files.HI
@@ -147,6 +149,24 @@ async def test_results_for_a_chat_of_somebody_elses_are_refused(served: Served, 
     refused = await served.chat("bot", messages=[*USE_TOOL, guessed])
     assert (refused.status, refused.error["code"]) == (400, "upstream_invalid_request")
     assert chat.status == "requires_action" and fake_coze.requests[-1].path == "/v3/chat/retrieve"
+    # To look for a chat is no work that anybody bills.
+    assert await served.gateway.store.exposures.open(0, 2**62, "UTC") == []
+
+
+class Refusing(CozeDoor):
+    def answer(self, received: Received) -> Reply:
+        raise Refusal(400, "4000", "no")
+
+
+async def test_results_that_coze_refuses_cost_nobody_anything(served: Served, fake_coze: FakeCoze) -> None:
+    asked = await served.chat("bot", messages=USE_TOOL)
+    said = asked.json["choices"][0]["message"]
+    results = [{"role": "tool", "tool_call_id": call["id"], "content": "x"} for call in said["tool_calls"]]
+    fake_coze.doors["POST", "/v3/chat/submit_tool_outputs"] = Refusing(fake_coze)
+    refused = await served.chat("bot", messages=[*USE_TOOL, said, *results])
+    assert (refused.status, refused.error["code"]) == (400, "upstream_invalid_request")
+    assert fake_coze.requests[-1].path == "/v3/chat/submit_tool_outputs"
+    assert await served.gateway.store.exposures.open(0, 2**62, "UTC") == []
 
 
 @pytest.mark.parametrize("stream", [False, True])
