@@ -12,7 +12,7 @@ Charge           what it costs
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from proxy.chat import ChatRequest, Usage
@@ -77,6 +77,10 @@ class Timeouts:
     total_s: float = 1800
 
 
+MOST_CAPS = 256
+"""Kept for each route."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
     """One route of a model, with all that an attempt needs."""
@@ -117,6 +121,18 @@ class Target:
     """What may have been served here, and lost, may be sent again."""
     health: RouteHealth = field(default_factory=RouteHealth, repr=False)
     """How the route fares now, for `route` to ask: one for all copies of a target."""
+    _capped: dict[int, Target] = field(default_factory=dict, init=False, repr=False)
+
+    def capped(self, cap: int) -> Target:
+        """The target with this output cap, if its door takes one. Kept, as few caps are asked for often."""
+        if self.output_cap == cap or not self.caps_output:
+            return self
+        known = self._capped.get(cap)
+        if known is None:
+            if len(self._capped) >= MOST_CAPS:
+                self._capped.clear()
+            known = self._capped[cap] = replace(self, output_cap=cap)
+        return known
 
 
 class Hold(Protocol):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any, get_args
 
 from proxy.chat import Answer, ChatEvent, ChatRequest, Part, Task, Usage, Verbatim
@@ -42,7 +41,7 @@ async def admit(ctx: RequestContext, chat: ChatRequest, entry: ModelEntry) -> No
     for target in ctx.snapshot.candidates(entry):
         if target.model == entry.name or await _allowed(ctx, target):
             cap = target.max_output_tokens
-            candidates.append(capped(target, min(chat.max_output_tokens or cap, cap)))
+            candidates.append(target.capped(min(chat.max_output_tokens or cap, cap)))
     if not candidates:
         raise NoRoute(f"No route of {chat.model!r} is enabled and has a credential.")
     advance(ctx, "candidates", tuple(candidates))
@@ -149,7 +148,7 @@ async def transformed_events(ctx: RequestContext, events: Sequence[ChatEvent]) -
 
 def lowered(candidates: Sequence[Target], cap: int) -> tuple[Target, ...]:
     """The candidates with no larger output cap than this: what is held covers no more."""
-    return tuple(capped(target, min(target.output_cap, cap)) for target in candidates)
+    return tuple(target.capped(min(target.output_cap, cap)) for target in candidates)
 
 
 def as_held(ctx: RequestContext, target: Target) -> Target:
@@ -158,12 +157,6 @@ def as_held(ctx: RequestContext, target: Target) -> Target:
 
 
 ENDPOINTS: Mapping[Task, str] = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}
-
-
-@lru_cache(maxsize=4096)
-def capped(target: Target, cap: int) -> Target:
-    """The target with this output cap, if its door takes one. Kept, as few caps are asked for often."""
-    return target if target.output_cap == cap or not target.caps_output else replace(target, output_cap=cap)
 
 
 async def _allowed(ctx: RequestContext, target: Target) -> bool:

@@ -20,7 +20,6 @@ from proxy.chat import ChatRequest
 from proxy.context import Target
 from proxy.errors import BadRequest
 from proxy.money import FREE, Price, Tier
-from proxy.planning import capped
 
 PRICE = Price(tiers=(Tier(input=1000, output=3000, reasoning=3000),))
 """1 nano-USD an input token, 3 an output token."""
@@ -116,11 +115,11 @@ def test_the_largest_cap_that_an_amount_covers(amount: int, cap: int) -> None:
 
 
 def test_a_door_that_takes_no_cap_is_bound_by_the_models_own() -> None:
-    capless = capped(target(caps_output=False), 10)
+    capless = target(caps_output=False).capped(10)
     assert capless.output_cap == 100
     assert smallest_cost_bound(chat(), [capless]) == cost_bound(chat(), [capless]) == 500 + 300
     assert affordable_cap(chat(), [capless], 799) == 0
-    assert affordable_cap(chat(), [capped(target(), 40), capless], 800) == 100
+    assert affordable_cap(chat(), [target().capped(40), capless], 800) == 100
 
 
 def test_the_smallest_bound_is_an_answer_of_one_token() -> None:
