@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from proxy.errors import GatewayError, UpstreamError
 from proxy.secret import Secret
-from proxy.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from proxy.config import Config
+    from proxy.snapshot import Provider, Snapshot
 
 MASK = "*****"
 SHORTEST_SECRET = 8
@@ -29,23 +32,21 @@ def redacted(value: Any, secrets: Iterable[Secret]) -> Any:
 
 def redact_error(error: GatewayError, snapshot: Snapshot, made: Iterable[Secret] = ()) -> None:
     """Clean what an error says beside its own message, before a log, a plugin or a client gets it. made: temporary keys."""
-    secrets = [*secrets_of(snapshot), *made]
+    secrets = (*snapshot.secrets, *made)
     if error.detail:
         error.detail = redacted(error.detail, secrets)
     if isinstance(error, UpstreamError) and error.upstream:
         error.upstream = redacted(error.upstream, secrets)
 
 
-def secrets_of(snapshot: Snapshot) -> list[Secret]:
+def secrets_of(config: Config, providers: Iterable[Provider]) -> tuple[Secret, ...]:
     """Every secret of a configuration."""
-    config = snapshot.config
+    providers = tuple(providers)
     keys = [key.key for key in config.keys]
     redis = [config.redis.url] if config.redis.url else []
-    providers = snapshot.providers.values()
     pairs = [half for provider in providers if provider.access for half in (provider.access.id, provider.access.secret)]
     proxies = [Secret(password) for provider in providers if provider.proxy and (password := _password(provider.proxy))]
-    known = [*(provider.credential for provider in providers), *pairs, *proxies, *keys, *redis]
-    return [*known, config.admin.token]
+    return (*(provider.credential for provider in providers), *pairs, *proxies, *keys, *redis, config.admin.token)
 
 
 def _password(url: Secret) -> str | None:

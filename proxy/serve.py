@@ -33,7 +33,6 @@ from proxy.leaving import leave_with_the_ledger
 from proxy.listening import bind, inherited, tell_of_another
 from proxy.logs import log_to
 from proxy.rates import KeptRates
-from proxy.redaction import secrets_of
 from proxy.reload import follow, stamps_of
 from proxy.retention import forget_regularly
 from proxy.storage.guest import Guest
@@ -71,7 +70,7 @@ async def serve(
         main, metrics = [*taken.main], [*taken.metrics]
     crew = Crew(environ)
     gateway, guest = await _open(file, environ, control, taken, crew)
-    log_to(secrets=lambda: [*secrets_of(gateway.snapshot), *gateway.transport.secrets()])
+    log_to(secrets=lambda: [*gateway.snapshot.secrets, *gateway.transport.secrets()])
     try:
         if taken is not None:
             server = gateway.snapshot.config.server

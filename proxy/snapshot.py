@@ -20,6 +20,7 @@ from proxy.errors import ModelNotFound
 from proxy.health import Health
 from proxy.money import FREE, Price, usd_to_nano
 from proxy.pricing import compile_price
+from proxy.redaction import secrets_of
 from proxy.secret import Secret
 from proxy.storage.keys import KeyRecord, digest_of
 from proxy.targets import compile_target, label_of, rate_limit_of, route_name_of
@@ -85,6 +86,8 @@ class Snapshot:
     routes: Mapping[str, bool]
     """{route label: whether it serves}, of the whole file."""
     chain: Chain
+    secrets: tuple[Secret, ...]
+    """All that must not get into a log or an answer."""
     notices: tuple[str, ...]
     """What the operator should know at start: providers that are off, answers that are simulated."""
 
@@ -145,6 +148,7 @@ def compile_snapshot(
             }
         ),
         chain=chain,
+        secrets=secrets_of(config, providers.values()),
         notices=tuple(_notices(config, providers, models, chain)),
     )
 

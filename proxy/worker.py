@@ -35,7 +35,6 @@ from proxy.link import Answer, LinkLost
 from proxy.linkedhealth import LinkedHealth
 from proxy.logs import log_to
 from proxy.rates import LinkedRates
-from proxy.redaction import secrets_of
 from proxy.serve import prepare_memory
 from proxy.storage.guest import Guest
 from proxy.storage.store import Store
@@ -96,7 +95,7 @@ class Worker:
         except ConfigError:
             self._stop.set()  # the link ends with the store, which says nothing of the crew
             raise
-        log_to(secrets=lambda: [*secrets_of(gateway.snapshot), *gateway.transport.secrets()])
+        log_to(secrets=lambda: [*gateway.snapshot.secrets, *gateway.transport.secrets()])
         hang_s = gateway.snapshot.config.server.hang_s
         threading.Thread(target=_end_without, args=(os.getppid(), hang_s), name="orphan", daemon=True).start()
         try:
