@@ -30,7 +30,7 @@ from proxy.retry import Jitter, RetryBudget
 from proxy.story import Story
 from proxy.streaming import ClientGone, Reply
 from proxy.tail import Tail
-from proxy.upstream import Transport
+from proxy.upstream import Response, Transport
 
 ReplyTo = Callable[[ChatRequest | None], Reply]
 """Makes the reply to what was asked."""
@@ -69,7 +69,6 @@ class Attempts:
         deadline_s = loop.time() + untried[0].timeouts.total_s
         ctx, asked = story.ctx, story.asked
         assert asked is not None
-        most = ctx.snapshot.config.defaults.retry.attempts
         target = retry.first(untried, asked, monotonic_ns())
         if target is None:
             raise planning.refusal(ctx, monotonic_ns())
@@ -99,28 +98,39 @@ class Attempts:
                     upstream=error.upstream,
                     detail=error.detail,
                 )
-                if isinstance(error, UpstreamBusy):
-                    error.retry_after_s = planning.shortest_wait_s(ctx, monotonic_ns())
-                if story.reply.response is not None or story.reply.deaf or story.tries >= most:
+                next_one = await self._following(story, error, target, untried, deadline_s)
+                if next_one is None or not budget.take():
                     raise
-                if story.taken:
-                    error.progress = Progress.AMBIGUOUS  # the job was accepted, whatever became of asking for its result
-                next_one = retry.following(error, target, untried, asked, monotonic_ns(), story.tries, self._jitter)
-                if next_one is None:
-                    raise
-                target, pause_s = next_one
-                if loop.time() + pause_s >= deadline_s:
-                    raise
-                exposure.expose_failed(story, error)
-                if not await self._may_be_repeated(story):
-                    raise
-                if pause_s:
-                    await story.waiting(asyncio.sleep(pause_s))
-                if target.health.wait_ns(monotonic_ns(), asked) or not budget.take():
-                    raise
-                slot, failure = budget, error.with_traceback(None)  # which would refer to this frame, and so to itself
+                # With its traceback the failure would refer to this frame, and so to itself.
+                target, slot, failure = next_one, budget, error.with_traceback(None)
                 # What this route said must not get into the next one's answer.
                 story.reply = reply_to(story.asked)
+
+    async def _following(
+        self, story: Story, error: UpstreamError, failed: Target, untried: Sequence[Target], deadline_s: float
+    ) -> Target | None:
+        """The route that may be tried after a failed attempt, once its time has come; None: the failure stands."""
+        ctx, asked, loop, monotonic_ns = story.ctx, story.asked, asyncio.get_running_loop(), self._app.clock.monotonic_ns
+        assert asked is not None
+        if isinstance(error, UpstreamBusy):
+            error.retry_after_s = planning.shortest_wait_s(ctx, monotonic_ns())
+        most = ctx.snapshot.config.defaults.retry.attempts
+        if story.reply.response is not None or story.reply.deaf or story.tries >= most:
+            return None
+        if story.taken:
+            error.progress = Progress.AMBIGUOUS  # the job was accepted, whatever became of asking for its result
+        found = retry.following(error, failed, untried, asked, monotonic_ns(), story.tries, self._jitter)
+        if found is None:
+            return None
+        target, pause_s = found
+        if loop.time() + pause_s >= deadline_s:
+            return None
+        exposure.expose_failed(story, error)
+        if not await self._may_be_repeated(story):
+            return None
+        if pause_s:
+            await story.waiting(asyncio.sleep(pause_s))
+        return None if target.health.wait_ns(monotonic_ns(), asked) else target
 
     async def _may_be_repeated(self, story: Story) -> bool:
         try:
@@ -210,25 +220,8 @@ class Attempts:
                     story.works, story.upstream_status = request.method != "GET" and not request.asks_only, None
                     response = await story.waiting(self._transport.send(provider, target, request, deadline_s))
                     story.upstream_status, response.on_quiet = response.status, story.reply.ping
-                    begun = False
                     try:
-                        exchange.feed_head(response.status, response.headers)
-                        while not exchange.complete and not response.over:
-                            try:
-                                data = await story.waiting(response.read())
-                            except UpstreamError as error:
-                                if story.tally.finished:
-                                    break  # every word was said: what is lost is the end, and perhaps the usage
-                                if begun and not request.stream:
-                                    error.progress = Progress.AMBIGUOUS  # part of a whole answer: it was made, and is billed
-                                raise
-                            if not data:
-                                break
-                            begun = True
-                            if events := exchange.feed_data(data):
-                                await self._pass_on(story, events)
-                        if not exchange.complete:
-                            await self._pass_on(story, exchange.feed_eof())
+                        await self._hear(story, exchange, request, response)
                     finally:
                         if exchange.complete:
                             self._tail.spawn(response.finish())
@@ -244,6 +237,27 @@ class Attempts:
                     return
                 case step:
                     raise TypeError(f"next() answered {type(step).__name__}, which is no Step")
+
+    async def _hear(self, story: Story, exchange: Exchange, request: Send, response: Response) -> None:
+        """Feed the exchange what comes back, until it has all that it needs, and pass on what it makes of it."""
+        exchange.feed_head(response.status, response.headers)
+        begun = False
+        while not exchange.complete and not response.over:
+            try:
+                data = await story.waiting(response.read())
+            except UpstreamError as error:
+                if story.tally.finished:
+                    break  # every word was said: what is lost is the end, and perhaps the usage
+                if begun and not request.stream:
+                    error.progress = Progress.AMBIGUOUS  # part of a whole answer: it was made, and is billed
+                raise
+            if not data:
+                break
+            begun = True
+            if events := exchange.feed_data(data):
+                await self._pass_on(story, events)
+        if not exchange.complete:
+            await self._pass_on(story, exchange.feed_eof())
 
     async def _pass_on(self, story: Story, events: Sequence[ChatEvent]) -> None:
         if not events:
