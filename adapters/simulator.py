@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.openai_errors import Refusal, openai_error
 from adapters.openai_request import refuse_unpriced
-from adapters.simulator_answer import Speech, compose, fingerprint, input_tokens, last_text, tokens
+from adapters.simulator_answer import Speech, compose, fingerprint, input_tokens, last_text, refuse_too_long, tokens
 from adapters.simulator_embeddings import SimulatedEmbeddings
 from proxy import (
     DONE,
@@ -129,7 +129,7 @@ class Simulator:
         return SimulatedExchange(chat, target, target.options)
 
     def open_embeddings(self, chat: ChatRequest, target: Target) -> Exchange:
-        return SimulatedEmbeddings(chat)
+        return SimulatedEmbeddings(chat, target.context_tokens)
 
 
 class SimulatedExchange(Exchange):
@@ -140,6 +140,7 @@ class SimulatedExchange(Exchange):
         self._chat = chat
         self._options = options
         self._model = target.upstream_model
+        self._context, self._prompt = target.context_tokens, input_tokens(chat)
         tier = chat.body.get("service_tier")
         self._tier = tier if tier in target.price.service_tiers else None
         self._id = fingerprint(chat)
@@ -159,6 +160,7 @@ class SimulatedExchange(Exchange):
 
     def _play(self) -> Iterator[Step]:
         options = self._options
+        refuse_too_long(self._prompt, self._context)
         fault = options.fail
         if fault and fault.when not in last_text(self._chat.body["messages"], "user"):
             fault = None
@@ -170,7 +172,7 @@ class SimulatedExchange(Exchange):
                 fault = None
             if number and options.chunk_delay_ms:
                 yield Wait(options.chunk_delay_ms / 1000)
-            started = (Started(id=f"chatcmpl-sim-{self._id}", model=self._model),) if not number else ()
+            started = (Started(model=self._model),) if not number else ()
             yield Emit((*started, piece))
         if fault:
             yield from self._befall(fault)
@@ -208,7 +210,7 @@ class SimulatedExchange(Exchange):
         return ToolCallDelta(position=first.position, id=identity, name=first.name, arguments=text, index=index)
 
     def _usage(self) -> Usage:
-        read = input_tokens(self._chat)
+        read = self._prompt
         written = len(self._said) * self._chat.n
         reasoning = sum(token.kind == "reasoning" for token in self._said) * self._chat.n
         return Usage(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import chain, cycle, islice
 from typing import Any
 
+from adapters.openai_errors import Refusal, openai_error
 from adapters.simulator_pattern import Unmakeable
 from adapters.simulator_schema import example
 from proxy import BadRequest, ChatRequest
@@ -72,6 +73,13 @@ def input_tokens(chat: ChatRequest) -> int:
     """Our count: a token for four bytes of text, four more for each message; never above the body's bytes."""
     size = sum(len(text.encode("utf-8", "replace")) for text in _texts(chat.body))
     return min(-(-size // 4) + _MESSAGE_OVERHEAD_TOKENS * len(chat.body["messages"]), chat.body_bytes)
+
+
+def refuse_too_long(prompt_tokens: int, context_tokens: int | None) -> None:
+    """Raises: UpstreamError: what is asked has no room in the model's context."""
+    if context_tokens is not None and prompt_tokens > context_tokens:
+        told = f"{prompt_tokens} tokens in a context of {context_tokens}"
+        raise openai_error(Refusal(status=400, code="context_length_exceeded", text=told))
 
 
 def fingerprint(chat: ChatRequest) -> str:

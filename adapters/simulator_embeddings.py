@@ -7,6 +7,7 @@ import hashlib
 import struct
 from typing import Any
 
+from adapters.simulator_answer import refuse_too_long
 from proxy import DONE, Answer, ChatRequest, Emit, Exchange, Finish, Step, Usage, dumps
 
 DIMENSIONS = 256
@@ -15,7 +16,7 @@ DIMENSIONS = 256
 class SimulatedEmbeddings(Exchange):
     """One vector for each input."""
 
-    def __init__(self, chat: ChatRequest) -> None:
+    def __init__(self, chat: ChatRequest, context_tokens: int | None) -> None:
         self.dropped = sorted(chat.body.keys() - {"model", "input", "dimensions", "encoding_format", "user"})
         given = chat.body["input"]
         inputs = given if isinstance(given, list) and not isinstance(given[0], int) else [given]
@@ -26,11 +27,13 @@ class SimulatedEmbeddings(Exchange):
         ]
         body = {"object": "list", "data": data, "model": chat.model}
         words = sum(len(each.split()) if isinstance(each, str) else len(each) for each in inputs)
+        self._words, self._context_tokens = words, context_tokens
         reported = {"prompt_tokens": words, "total_tokens": words}
         usage = Usage(input_tokens=words, output_tokens=0, reported=reported)
         self._step: Step = Emit((Answer(body, (Finish("stop"),)), usage))
 
     def next(self) -> Step:
+        refuse_too_long(self._words, self._context_tokens)
         step, self._step = self._step, DONE
         return step
 

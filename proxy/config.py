@@ -178,6 +178,9 @@ class RouteConfig(Section):
     timeouts: PartialTimeouts | None = Field(None, description="Timeouts that differ from the provider's.")
 
 
+USUAL_OUTPUT_CAP = 16_384
+
+
 class ModelConfig(Section):
     """A model that clients ask for, and the pool of routes that answers."""
 
@@ -188,8 +191,10 @@ class ModelConfig(Section):
     task: Task = Field("chat", description="What it is for, and so the endpoint that serves it.")
     aliases: tuple[Name, ...] = Field((), description="Other names that clients may ask for.")
     context_tokens: Count | None = Field(None, description="Tokens that input and output may have together.")
-    max_output_tokens: Count = Field(
-        16_384, description="Output tokens at most; sent to the provider when the client gives no cap."
+    max_output_tokens: Count | None = Field(
+        None,
+        description="Output tokens at most; sent to the provider when the client gives no cap. Left out: 16384, or half of "
+        "context_tokens where that is less.",
     )
     price: PriceConfig | None = Field(None, description="What the caller is debited.")
     free: Flag = Field(False, description="true instead of a price: the caller is debited nothing.")
@@ -198,6 +203,13 @@ class ModelConfig(Section):
         None, description="Requests with one prompt_cache_key, or one user, stay on one route, as its provider caches them."
     )
     routes: tuple[RouteConfig, ...] = Field(min_length=1, description="Where its requests can go.")
+
+    @property
+    def output_cap(self) -> int:
+        """Output tokens at most. A cap as large as the whole context would leave a prompt no room."""
+        if self.max_output_tokens is not None:
+            return self.max_output_tokens
+        return USUAL_OUTPUT_CAP if self.context_tokens is None else min(USUAL_OUTPUT_CAP, max(1, self.context_tokens // 2))
 
 
 class WalletConfig(Section):

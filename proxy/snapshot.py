@@ -221,7 +221,7 @@ def _model(
         fallbacks=tuple(section.fallbacks),
         price=price,
         context_tokens=section.context_tokens,
-        max_output_tokens=section.max_output_tokens,
+        max_output_tokens=section.output_cap,
         sticky=section.sticky is not None,
     )
 

@@ -80,12 +80,14 @@ def _kind(value: object) -> str:
         return "null"
     if value == []:
         return "an empty array"
-    names: dict[type, str] = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    names: dict[type, str] = {int: "an integer", float: "a number", str: "a string", list: "an array"}
     return names.get(type(value), "an object")
 
 
 def wrong(name: str, value: object, expected: str) -> BadRequest:
-    shown = repr(value)[:64] if isinstance(value, (int, float, str)) else _kind(value)
+    shown = repr(value)[:64] if type(value) in (int, float, str) else _kind(value)
     return BadRequest(f"{name!r} must be {expected}, not {shown}.", param=name)
 
 

@@ -11,23 +11,23 @@ from proxy.storage.ledger import Window
 
 def refusal(window: Window, end_s: int, limit_nanousd: int, left_nanousd: int, asked_nanousd: int) -> RequestError:
     """limit_nanousd: of the budget, or a wallet's credit. asked_nanousd: the most the request may cost."""
-    left, asked = _usd(max(0, left_nanousd)), _usd(asked_nanousd)
+    asked = _usd(asked_nanousd)
     if window.period == "lifetime":
         name = window.scope.partition(":")[2]
         return WalletEmpty(
-            f"The wallet {name!r} has {_usd(left_nanousd)} left; this request may cost up to {asked}. Top it up, or lower "
-            "max_tokens.",
+            f"The wallet {name!r} has {_usd(left_nanousd)} left; this request may cost up to {asked}. Top it up"
+            f"{', or ask for less.' if left_nanousd > 0 else '.'}",
             param=window.param,
         )
     told = (
-        f"The {_whose(window)} {window.period} budget of {_usd(limit_nanousd)} has {left} left; this request may cost up "
-        f"to {asked}. "
+        f"The {_whose(window)} {window.period} budget of {_usd(limit_nanousd)} has {_usd(max(0, left_nanousd))} left; this "
+        f"request may cost up to {asked}. "
     )
     if asked_nanousd > limit_nanousd:
-        advice = "Lower max_tokens: the whole budget would not cover it."
+        advice = "The whole budget would not cover it: lower max_tokens, or send a shorter prompt."
     else:
         resets = datetime.fromtimestamp(end_s, UTC).isoformat()
-        advice = f"It resets at {resets}, or lower max_tokens."
+        advice = f"It resets at {resets}{'; until then, lower max_tokens.' if left_nanousd > 0 else '.'}"
     return BudgetExhausted(told + advice, param=window.param)
 
 

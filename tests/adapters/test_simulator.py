@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapters.simulator import Simulator, SimulatorOptions
-from adapters.simulator_answer import compose
+from adapters.simulator_answer import compose, fingerprint
 from proxy import (
     DONE,
     BadRequest,
@@ -35,6 +35,8 @@ from proxy import (
     Usage,
     Wait,
 )
+from proxy.adapter import open_exchange
+from proxy.errors import Remedy
 from proxy.money import Price
 from tests.adapters import dialect
 
@@ -97,7 +99,7 @@ def usage(told: list[ChatEvent]) -> Usage:
 
 def test_an_answer() -> None:
     assert play(ask(), reply="Hello, dear user.", chunk_words=2) == [
-        Emit((Started(id="chatcmpl-sim-b8e575f58f4ed4d4a58c5ab6", model="up-1"), TextDelta("Hello, dear"))),
+        Emit((Started(model="up-1"), TextDelta("Hello, dear"))),
         Emit((TextDelta(" user."),)),
         Emit(
             (
@@ -166,7 +168,7 @@ def test_usage_grows_with_the_request() -> None:
 
 def test_the_same_request_gets_the_same_answer() -> None:
     assert events(ask("hi")) == events(ask("hi"))
-    assert events(ask("hi"))[0] != events(ask("ho"))[0]
+    assert events(ask("hi")) != events(ask("ho"))
 
 
 # ── tools ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -191,8 +193,8 @@ def test_which_tools_are_called(choice: Any, question: str, called: list[str]) -
 
 
 def test_a_call_has_an_id_and_arguments_valid_for_its_schema() -> None:
-    told = events(ask("get_weather get_time", tools=[WEATHER, CLOCK]), chunk_words=9)
-    identity = str(told[0].id).removeprefix("chatcmpl-sim-") if isinstance(told[0], Started) else ""
+    chat = ask("get_weather get_time", tools=[WEATHER, CLOCK])
+    told, identity = events(chat, chunk_words=9), fingerprint(chat)
     assert told[1:-1] == [
         ToolCallDelta(position=0, id=f"call_sim_{identity}_0_0", name="get_weather", arguments=ARGUMENTS),
         ToolCallDelta(position=1, id=f"call_sim_{identity}_0_1", name="get_time", arguments="{}"),
@@ -382,3 +384,18 @@ def test_usage_stays_within_its_bounds(question: str, cap: int, n: int, words: i
     assert len([event for event in told if isinstance(event, Finish)]) == n
     pieces = [event for event in told if isinstance(event, TextDelta | ReasoningDelta)]
     assert len(pieces) == counted.output_tokens
+
+
+@pytest.mark.parametrize(
+    ("chat", "fits"),
+    [
+        (ask("x" * 400), 104),
+        (ChatRequest(task="embeddings", body={"input": "one two three"}, body_bytes=30, model="m"), 3),
+    ],
+)
+def test_what_has_no_room_in_the_context_is_refused(chat: ChatRequest, fits: int) -> None:
+    target = dialect.target(SimulatorOptions())
+    assert isinstance(open_exchange(Simulator(), chat, replace(target, context_tokens=fits)).next(), Emit)
+    with pytest.raises(UpstreamError) as refused:
+        open_exchange(Simulator(), chat, replace(target, context_tokens=fits - 1)).next()
+    assert (refused.value.code, refused.value.remedy) == ("context_length_exceeded", Remedy.NEVER)

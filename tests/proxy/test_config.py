@@ -44,10 +44,18 @@ def test_defaults(tmp_path: Path) -> None:
     assert (config.redis.url, bool(config.admin.token), config.metrics.listen) == (None, False, None)
     assert (config.keys, config.wallets, config.plugins) == ((), {}, None)
     model = config.models["m"]
-    assert (model.max_output_tokens, model.price, model.aliases) == (16384, None, ())
+    assert (model.output_cap, model.price, model.aliases) == (16384, None, ())
     route = model.routes[0]
     assert (route.name, route.priority, route.weight, route.enabled, route.cost) == (None, 1, 1, None, None)
     assert config.providers["p"].options == SimulatorOptions()
+
+
+@pytest.mark.parametrize(
+    ("said", "cap"),
+    [("context_tokens: 8192", 4096), ("context_tokens: 1", 1), ("context_tokens: 8192, max_output_tokens: 8000", 8000)],
+)
+def test_a_cap_that_nobody_wrote_leaves_the_prompt_room(tmp_path: Path, said: str, cap: int) -> None:
+    assert config_of(BASE.replace("free: true", f"free: true, {said}"), tmp_path).models["m"].output_cap == cap
 
 
 def test_numbers_and_flags_are_read_from_the_environment(tmp_path: Path) -> None:

@@ -53,11 +53,11 @@ async def test_a_refusal_says_what_is_left_and_when_more_comes(store: Store) -> 
         await store.ledger.reserve("b", 5 * CENT, [window(100 * CENT)])
     assert refused.value.message == (
         "The key's daily budget of $1.00 has $0.02 left; this request may cost up to $0.05. It resets at "
-        "2026-11-23T00:00:00+00:00, or lower max_tokens."
+        "2026-11-23T00:00:00+00:00; until then, lower max_tokens."
     )
     assert (refused.value.status, refused.value.code, refused.value.param) == (429, "budget_exceeded", "key.daily")
     assert refused.value.headers() == {"x-should-retry": "false"}
-    with pytest.raises(BudgetExhausted, match=r"up to \$1.01. Lower max_tokens: the whole budget would not cover it."):
+    with pytest.raises(BudgetExhausted, match=r"up to \$1.01. The whole budget would not cover it: lower max_tokens, or send"):
         await store.ledger.reserve("b", 101 * CENT, [window(100 * CENT)])
 
 
@@ -67,7 +67,7 @@ async def test_a_wallet_pays_from_its_credit(store: Store) -> None:
     with pytest.raises(WalletEmpty) as refused:
         await store.ledger.reserve("b", 3 * CENT, [wallet_window("team-a")])
     assert refused.value.message == (
-        "The wallet 'team-a' has $0.02 left; this request may cost up to $0.03. Top it up, or lower max_tokens."
+        "The wallet 'team-a' has $0.02 left; this request may cost up to $0.03. Top it up, or ask for less."
     )
     await store.ledger.commit([reservation.settle(charge(CENT))], row("a", CENT, wallet="team-a"))
     await store.ledger.reserve("b", 4 * CENT, [wallet_window("team-a")])
