@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from types import FrameType
 
 import structlog
 
@@ -229,11 +230,15 @@ class Attempts:
                             await response.close()
                 case Wait(seconds=seconds):
                     await story.waiting(_pause(seconds, story, deadline_s))
+                case Emit(events=()):
+                    # One that has nothing to say again and again must not hold up everyone else.
+                    await story.waiting(_pause(0, story, deadline_s))
                 case Emit(events=events):
                     await self._pass_on(story, events)
                 case Done():
                     if not story.tally.finished:
-                        raise StreamTruncated("The provider's answer has no end.")
+                        detail = f"{target.adapter} made no Finish of it"
+                        raise StreamTruncated("The provider's answer has no end.", detail=detail)
                     return
                 case step:
                     raise TypeError(f"next() answered {type(step).__name__}, which is no Step")
@@ -260,6 +265,8 @@ class Attempts:
             await self._pass_on(story, exchange.feed_eof())
 
     async def _pass_on(self, story: Story, events: Sequence[ChatEvent]) -> None:
+        if not isinstance(events, (list, tuple)):
+            events = tuple(events)  # a generator's events could be read but once
         if not events:
             return
         story.received(events)
@@ -274,6 +281,16 @@ class Attempts:
             if story.target is None or story.target.on_disconnect == "cancel":
                 raise
             story.reply.deaf = True
+
+
+def running_exchange(frame: FrameType | None) -> str:
+    """The adapter whose exchange runs on a thread's stack, "" if none does."""
+    while frame is not None:
+        if frame.f_code in (Attempts._converse.__code__, Attempts._hear.__code__):
+            story: Story = frame.f_locals["story"]
+            return "" if story.target is None else story.target.adapter
+        frame = frame.f_back
+    return ""
 
 
 def _may_cost_more(story: Story, changed: ChatRequest) -> bool:

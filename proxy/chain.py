@@ -29,8 +29,8 @@ from proxy.strikes import Strikes
 HOOK_S = 30
 """How long a hook may wait for something."""
 
-Report = Callable[[str, str, BaseException], None]
-"""Told (plugin, hook, error) of every fault."""
+Report = Callable[[str, str, BaseException, str], None]
+"""Told (plugin, hook, error, the request's id) of every fault."""
 Lacks = Callable[[Any], str]
 """What an answer of the right type lacks, "" if nothing."""
 
@@ -58,6 +58,7 @@ class PluginHold(NamedTuple):
     plugin: str
     hold: Any
     output_cap: int | None
+    request_id: str
 
 
 class Chain:
@@ -119,12 +120,12 @@ class Chain:
                     continue
                 if not isinstance(answer, expected):
                     wanted_type = expected if isinstance(expected, type) else expected[-1]
-                    raise self._junk(hook, call, answer, wanted_type.__name__)
+                    raise self._junk(hook, call, ctx, answer, wanted_type.__name__)
                 if lacks is not None and (wanted := lacks(answer)):
-                    raise self._junk(hook, call, answer, wanted)
+                    raise self._junk(hook, call, ctx, answer, wanted)
                 return answer
             except BaseException as error:
-                raise self._judged(hook, call, error)  # noqa: B904 - most of the time the very same error
+                raise self._judged(hook, call, ctx, error)  # noqa: B904 - most of the time the very same error
         return None
 
     async def every(self, hook: str, ctx: RequestContext) -> None:
@@ -136,9 +137,9 @@ class Chain:
                     answer = await self._awaited(hook, call, ctx, answer)
                 if answer is not None:
                     # Whoever answers False means to refuse; to let that pass would be to fail open.
-                    raise self._junk(hook, call, answer, "nothing, or an error raised,")
+                    raise self._junk(hook, call, ctx, answer, "nothing, or an error raised,")
             except BaseException as error:
-                raise self._judged(hook, call, error)  # noqa: B904
+                raise self._judged(hook, call, ctx, error)  # noqa: B904
 
     async def holds(self, ctx: RequestContext, taken: list[PluginHold]) -> None:
         """Append every plugin's Hold to `taken`, which tells the caller what to void if one of them refuses."""
@@ -150,13 +151,13 @@ class Chain:
                 if hold is None:
                     continue
                 if not (callable(getattr(hold, "settle", None)) and callable(getattr(hold, "void", None))):
-                    raise self._junk("reserve", call, hold, "Hold with settle(charge) and void()")
+                    raise self._junk("reserve", call, ctx, hold, "Hold with settle(charge) and void()")
                 cap = getattr(hold, "output_cap", None)
                 if cap is not None and (type(cap) is not int or cap < 1):
-                    raise self._junk("reserve", call, hold, "Hold whose output_cap is None, or 1 or more,")
-                taken.append(PluginHold(call.plugin, hold, cap))
+                    raise self._junk("reserve", call, ctx, hold, "Hold whose output_cap is None, or 1 or more,")
+                taken.append(PluginHold(call.plugin, hold, cap, ctx.request_id))
             except BaseException as error:
-                raise self._judged("reserve", call, error)  # noqa: B904
+                raise self._judged("reserve", call, ctx, error)  # noqa: B904
 
     async def forecasts(self, ctx: RequestContext) -> list[Forecast]:
         """What every plugin's `reserve` would come to, in their order."""
@@ -167,14 +168,14 @@ class Chain:
                 if answer is not None and hasattr(answer, "__await__"):
                     answer = await self._awaited("foresee", call, ctx, answer)
             except BaseException as error:
-                judged = self._judged("foresee", call, error)
+                judged = self._judged("foresee", call, ctx, error)
                 if not isinstance(judged, GatewayError):
                     raise
                 answer = Forecast(refusal=judged)
             if answer is None:
                 continue
             if not isinstance(answer, Forecast):
-                raise self._junk("foresee", call, answer, "Forecast")
+                raise self._junk("foresee", call, ctx, answer, "Forecast")
             told.append(answer)
         return told
 
@@ -199,12 +200,12 @@ class Chain:
                     answer = await self._awaited(hook, call, ctx, answer)
                 if answer is not None:
                     if not isinstance(answer, expected):
-                        raise self._junk(hook, call, answer, f"value for the {hook.removeprefix('transform_')}")
+                        raise self._junk(hook, call, ctx, answer, f"value for the {hook.removeprefix('transform_')}")
                     value = answer
                 if lacks is not None and (in_place or answer is not None) and (wanted := lacks(value)):
-                    raise self._junk(hook, call, value, wanted)
+                    raise self._junk(hook, call, ctx, value, wanted)
             except BaseException as error:
-                raise self._judged(hook, call, error)  # noqa: B904
+                raise self._judged(hook, call, ctx, error)  # noqa: B904
         return value
 
     async def notify(self, hook: str, ctx: RequestContext, about: Any = None) -> None:
@@ -215,11 +216,11 @@ class Chain:
                 if answer is not None and hasattr(answer, "__await__"):
                     await self._awaited(hook, call, ctx, answer)
             except BaseException as error:
-                judged = self._judged(hook, call, error)
+                judged = self._judged(hook, call, ctx, error)
                 if not isinstance(judged, GatewayError):
                     raise
                 if not isinstance(judged, PluginFault):
-                    self._report(call.plugin, hook, error)
+                    self._report(call.plugin, hook, error, ctx.request_id)
 
     def hold_failed(self, held: PluginHold, what: str, error: BaseException) -> BaseException:
         """A hold raised or hung where it should `what`. Returns what is to be raised: a PluginFault that names its plugin; a
@@ -227,7 +228,7 @@ class Chain:
         """
         if is_own_cancellation(error) or (isinstance(error, GatewayError) and not refusal_lacks(error)):
             return error
-        self._report(held.plugin, "reserve", error)
+        self._report(held.plugin, "reserve", error, held.request_id)
         return _fault(held.plugin, f"failed to {what} its hold")
 
     def _call(self, hook: str, call: Call, ctx: RequestContext, about: Any = None) -> Any:
@@ -251,22 +252,22 @@ class Chain:
             # Making the coroutine was timed as a call of its own; this is where it ran.
             ctx.timeline.hooks_ns[-1] = (call.key, perf_counter_ns() - started_ns)
 
-    def _judged(self, hook: str, call: Call, error: BaseException) -> BaseException:
+    def _judged(self, hook: str, call: Call, ctx: RequestContext, error: BaseException) -> BaseException:
         """What is to be raised where a hook raised this: the plugin's fault, named; a refusal, and the cancellation of this
         task, as it is.
         """
         if is_own_cancellation(error) or (isinstance(error, GatewayError) and not refusal_lacks(error)):
             return error
-        self._report(call.plugin, hook, error)
+        self._report(call.plugin, hook, error, ctx.request_id)
         if isinstance(error, Overdue):
             self.strike(call.plugin, hook, f"waited for more than {HOOK_S} s")
         return _fault(call.plugin, f"failed in {hook}")
 
-    def _junk(self, hook: str, call: Call, answer: object, expected: str) -> PluginFault:
+    def _junk(self, hook: str, call: Call, ctx: RequestContext, answer: object, expected: str) -> PluginFault:
         if inspect.iscoroutine(answer):
             answer.close()  # or Python would complain that nobody awaited it
         fault = _fault(call.plugin, f"answered {hook} with {type(answer).__name__} where {expected} was expected")
-        self._report(call.plugin, hook, fault)
+        self._report(call.plugin, hook, fault, ctx.request_id)
         return fault
 
 

@@ -33,10 +33,10 @@ class Faults:
             for (plugin, hook), count in its_counts:
                 counts[plugin, hook] += count
 
-    def report(self, plugin: str, hook: str, error: BaseException) -> None:
-        """A hook has failed."""
+    def report(self, plugin: str, hook: str, error: BaseException, request_id: str = "") -> None:
+        """A hook has failed, in a request where there is an id."""
         self.failures[plugin, hook] += 1
-        log_fault(plugin, hook, error)
+        log_fault(plugin, hook, error, request_id)
 
 
 async def switched_off(fleet: Fleet) -> dict[str, list[str]]:
@@ -69,5 +69,6 @@ def place_of(error: BaseException) -> str:
     return "" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
 
 
-def log_fault(plugin: str, hook: str, error: BaseException) -> None:
-    log.error("plugin failed", plugin=plugin, hook=hook, exc_info=error)
+def log_fault(plugin: str, hook: str, error: BaseException, request_id: str = "") -> None:
+    of_request = {"request_id": request_id} if request_id else {}
+    log.error("plugin failed", plugin=plugin, hook=hook, **of_request, exc_info=error)

@@ -66,7 +66,7 @@ async def order(ctx: RequestContext, turn: int, now_ns: int) -> Sequence[Target]
     if targets is None:
         targets = candidates
     if not targets:
-        raise NoRoute("No route of this model can serve now.")
+        raise NoRoute("No route of this model can serve now.", detail=f"`route` took none of {len(candidates)} candidates")
     return targets if targets is candidates else tuple(dict.fromkeys(targets))
 
 

@@ -72,7 +72,7 @@ class PluginPaths:
             left = isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing())
             if left or is_own_cancellation(error):
                 raise
-            self._report(found.plugin, "register_routes", error)
+            self._report(found.plugin, "register_routes", error, "")
             if request.writer.output_size:
                 raise ConnectionError("the answer broke off") from error  # it has begun, so it can't become another
             raise PluginFault(f"Plugin {found.plugin!r} failed to answer.", param=found.plugin) from error

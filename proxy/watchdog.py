@@ -16,6 +16,7 @@ from types import FrameType
 
 import structlog
 
+from proxy.attempt import running_exchange
 from proxy.chain import running_call
 from proxy.faults import Faults
 
@@ -71,6 +72,8 @@ class Watchdog:
 
     def _tell(self, late_s: float, frame: FrameType | None) -> None:
         chain, plugin, hook = running_call(frame)
+        if chain is None and (adapter := running_exchange(frame)):
+            plugin, hook = adapter, "exchange"
         self._faults.stalls[plugin, hook] += 1
         if chain is not None:
             # The chain belongs to the loop, which hears of this when it goes on.

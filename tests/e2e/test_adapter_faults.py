@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import aiohttp
@@ -45,6 +46,7 @@ def register_adapters(register):
     ("steps", "status", "code"),
     [
         ("Emit((TextDelta('hi'), Finish('stop'))), DONE", 200, None),
+        ("Emit(each for each in (TextDelta('hi'), Finish('stop'))), DONE", 200, None),
         ("5", 500, "plugin_error"),
         ("", 500, "plugin_error"),
         ("Emit(('hi',)), DONE", 500, "plugin_error"),
@@ -99,5 +101,23 @@ async def test_books_are_closed_though_an_exchange_can_not_say_what_was_counted(
             usage = (await response.json())["usage"]
         assert (response.status, usage["output_tokens"], usage["estimated"]) == (200, 1, True)
         assert gateway.store.ledger.unsettled == 0
+    finally:
+        await gateway.close()
+
+
+async def test_one_that_never_says_anything_is_given_up_and_holds_nobody_up(tmp_path: Path) -> None:
+    (tmp_path / "gateway.yaml").write_text(CONFIG.replace("model: p", "model: p, timeouts: {total_s: 0.3}"))
+    (tmp_path / "parrot.py").write_text(PARROT.replace("step = self.steps.pop(0)", "step = Emit(())").format(steps=""))
+    gateway = await Gateway.open(tmp_path / "gateway.yaml", {})
+    try:
+        url = f"http://127.0.0.1:{await gateway.listen('127.0.0.1', 0)}"
+        body = {"model": "polly", "messages": [{"role": "user", "content": "hello"}]}
+        with capture_logs():
+            async with aiohttp.ClientSession(headers={"authorization": f"Bearer {KEY}"}) as session:
+                asked = asyncio.ensure_future(session.post(f"{url}/v1/chat/completions", json=body))
+                await asyncio.sleep(0.05)
+                async with session.get(f"{url}/healthz") as response:
+                    assert response.status == 200 and not asked.done()
+                assert (await asked).status == 504
     finally:
         await gateway.close()

@@ -105,7 +105,7 @@ async def test_an_observer_that_fails_is_reported_and_the_others_are_told(plugin
     ctx = context()
     await calls.notify("observe", ctx)
     assert len(ctx.state["asked"]) == 2
-    assert [fault[:2] for fault in faults] == [("p0", "observe")]
+    assert [(plugin, hook, request_id) for plugin, hook, _, request_id in faults] == [("p0", "observe", ctx.request_id)]
 
 
 async def test_holds_of_those_before_a_refusal_are_kept_for_voiding() -> None:
