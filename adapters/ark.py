@@ -28,9 +28,9 @@ from adapters.ark_turns import write_messages
 from adapters.embeddings import ark_embeddings
 from adapters.openai_answer import index_of
 from adapters.openai_chat import exchange, post
-from adapters.openai_request import REDIRECTING, refuse_unpriced, take_out
+from adapters.openai_request import REDIRECTING, take_out
 from adapters.openai_stream import Dialect
-from proxy import BadRequest, ChatRequest, Exchange, Send, Target
+from proxy import BadRequest, ChatRequest, Exchange, Send, Target, refuse_unpriced
 
 _PLAN = re.compile(r"/api/(coding|plan)(/|$)")
 
@@ -96,7 +96,7 @@ def ark_send(
     reasoning. Raises: BadRequest (unsupported_parameter): a field without a price, a tool that is no function, a message that
     Ark can't read or, with `unknown_fields: reject`, a field that Ark can't do.
     """
-    refuse_unpriced(chat.body, target)
+    refuse_unpriced(chat, [target])
     model = ark_model(target.upstream_model, endpoint_thinks=options.thinking_model, smart_router=options.smart_router)
     body = dict(chat.body)
     dropped = take_out(body, REDIRECTING)

@@ -44,6 +44,7 @@ class ArkBots:
     base_url: str | None = "https://ark.cn-beijing.volces.com/api/v3"
     signer = "volcengine"
     simulated = False
+    counts_tool_calls = True
     options: type[BaseModel] = ArkBotsOptions
     prompt_overhead_tokens = 65_536
     """A bot's own prompt, what its plugins find and its knowledge: none of it is in the request. Operators know better."""

@@ -25,6 +25,7 @@ class ArkResponses:
     base_url: str | None = "https://ark.cn-beijing.volces.com/api/v3"
     signer = "volcengine"
     simulated = False
+    counts_tool_calls = True
     options: type[BaseModel] = ArkResponsesOptions
     prompt_overhead_tokens = 512
     """As openai_chat's: a template's fixed texts; the rest is covered by the JSON around each message."""

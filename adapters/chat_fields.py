@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from proxy import BadRequest
+from proxy import TOOL_FIELDS, BadRequest
 
 
 def unsupported(what: str, param: str) -> BadRequest:
@@ -55,6 +55,14 @@ def asked_schema(wanted: Mapping[str, Any]) -> Mapping[str, Any]:
         place = "response_format.json_schema.schema"
         raise BadRequest(f"'{place}' must be an object.", param=place)
     return named
+
+
+def refuse_built_in(asked: Mapping[str, Any], remedy: str = "") -> None:
+    """Raises: BadRequest: a field beside `tools` asks for a tool of the provider's own. remedy: "; name it in 'tools'"."""
+    for name in TOOL_FIELDS:
+        # An empty object asks for a search with the provider's defaults.
+        if asked.get(name) not in (None, False, []):
+            raise unsupported(f"{name!r}{remedy}", name)
 
 
 def refuse_left_out(left_out: list[str]) -> None:

@@ -16,8 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from adapters.openai_request import refuse_unpriced
-from proxy import BadRequest, ChatRequest, Target, UpstreamProtocolError, dumps
+from proxy import BadRequest, ChatRequest, Target, UpstreamProtocolError, dumps, refuse_unpriced
 
 _READ = frozenset({"messages", "model", "stream", "stream_options", "user"})
 _READ_AT_THE_START = frozenset({"custom_variables", "metadata", "parameters"})
@@ -88,7 +87,7 @@ def chat_body(
     reject_unknown, any field that would be.
     """
     asked = chat.body
-    refuse_unpriced(asked, target)
+    refuse_unpriced(chat, [target])
     if chat.n > 1:
         raise _unsupported("'n' above 1", "n")
     messages = asked["messages"]

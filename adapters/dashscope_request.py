@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.chat_fields import asked_function, asked_schema, asked_tier, refuse_left_out, unsupported
+from adapters.chat_fields import asked_function, asked_schema, asked_tier, refuse_built_in, refuse_left_out, unsupported
 from adapters.dashscope_messages import media_of, native_messages
 from adapters.dashscope_options import DashScopeOptions
-from adapters.openai_request import refuse_unpriced
 from adapters.profile import Thinking, Within
 from adapters.profile_request import moved_within
 from adapters.profile_thinking import write_thinking
-from proxy import ChatRequest, Target
+from proxy import TOOL_FIELDS, ChatRequest, Target, refuse_unpriced
 
 _AS_THEY_ARE = (
     "logprobs",
@@ -33,11 +32,10 @@ _AS_THEY_ARE = (
     "top_p",
     "translation_options",
 )
-_SEARCHES = ("enable_search", "search_options", "web_search_options")
 _READ = frozenset(
     {
         *_AS_THEY_ARE,
-        *_SEARCHES,
+        *TOOL_FIELDS,
         "enable_thinking",
         "max_completion_tokens",
         "max_tokens",
@@ -87,12 +85,10 @@ def generation(chat: ChatRequest, target: Target, options: DashScopeOptions) -> 
     with `unknown_fields: reject`, any that would be.
     """
     asked, model = chat.body, target.upstream_model
-    refuse_unpriced(asked, target)
+    refuse_unpriced(chat, [target])
     if chat.n > 1:
         raise unsupported("'n' above 1", "n")
-    for name in _SEARCHES:
-        if asked.get(name) not in (None, False, []):
-            raise unsupported(f"{name!r}", name)
+    refuse_built_in(asked)
     asked_tier(asked, _FREE_TIERS)
     # A field at 0, false or [] asks for nothing.
     left_out = sorted(name for name in asked.keys() - _READ if asked[name])

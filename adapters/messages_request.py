@@ -11,10 +11,9 @@ from typing import Any
 from adapters.chat_fields import asked_function, asked_schema, asked_tier, note_others, refuse_left_out, unsupported
 from adapters.messages_shape import MessagesShape
 from adapters.messages_turns import conversation
-from adapters.openai_request import refuse_unpriced
 from adapters.profile_request import fits, moved_within
 from adapters.profile_thinking import write_thinking
-from proxy import ChatRequest, Target
+from proxy import ChatRequest, Target, refuse_unpriced
 
 _AS_THEY_ARE = ("temperature", "top_p")
 _READ = frozenset(
@@ -55,7 +54,7 @@ def messages_body(
     with reject_unknown, any that would be.
     """
     asked, model = chat.body, target.upstream_model
-    refuse_unpriced(asked, target)
+    refuse_unpriced(chat, [target])
     if chat.n > 1:
         raise unsupported("'n' above 1", "n")
     # A field at 0, false or [] asks for nothing.

@@ -5,10 +5,10 @@ Each step is one function on a plain dict, so that a vendor's profile is a row o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from proxy import BadRequest, ChatRequest, Target
+from proxy import ChatRequest, Target, refuse_unpriced
 
 REDIRECTING = frozenset(
     {
@@ -44,38 +44,6 @@ OTHER_CAPS = frozenset({"best_of", "max_new_tokens", "max_output_tokens"})
 
 NEVER_FORWARDED = REDIRECTING | OTHER_CAPS
 CAPS = ("max_tokens", "max_completion_tokens")
-
-_FREE_TIERS = frozenset({"auto", "default"})
-_CLIENT_TOOLS = frozenset({"function", "custom"})
-_SEARCHES = ("web_search_options", "enable_search", "search_options", "web_search", "enable_enhancement", "plugins")
-_PRICED = frozenset({"service_tier", "tools", "modalities", "audio", "prediction", "background", *_SEARCHES})
-"""Without one of these nothing changes the price."""
-
-
-def refuse_unpriced(body: Mapping[str, Any], target: Target) -> None:
-    """Refuse what would change the price in a way that the model's price doesn't name.
-
-    Raises: BadRequest (unsupported_parameter) naming the field.
-    """
-    if _PRICED.isdisjoint(body):
-        return
-    tier = body.get("service_tier", "auto")
-    if not isinstance(tier, str) or (tier not in _FREE_TIERS and tier not in target.price.service_tiers):
-        raise _unpriced("service_tier", "this service tier")
-    for tool in body.get("tools") or ():
-        kind = tool.get("type")
-        if kind not in _CLIENT_TOOLS and kind not in target.price.tools:
-            raise _unpriced("tools", f"built-in tools of type {kind!r}")
-    for name in _SEARCHES:
-        # An empty object asks for a search with the provider's defaults.
-        if body.get(name) not in (None, False, []) and "web_search" not in target.price.tools:
-            raise _unpriced(name, "web search")
-    if body.get("modalities") not in (None, [], ["text"]) or body.get("audio"):
-        raise _unpriced("modalities", "output other than text")
-    if body.get("prediction"):
-        raise _unpriced("prediction", "rejected predictions")  # billed as output on top of the cap
-    if body.get("background"):
-        raise BadRequest("'background' is not available here.", code="unsupported_parameter", param="background")
 
 
 def take_out(body: dict[str, Any], names: frozenset[str]) -> list[str]:
@@ -132,18 +100,10 @@ def openai_body(
 
     Raises: BadRequest: a field changes the price and the model's price doesn't name it.
     """
-    refuse_unpriced(chat.body, target)
+    refuse_unpriced(chat, [target])
     body = dict(chat.body)
     dropped = take_out(body, NEVER_FORWARDED)
     body["model"] = target.upstream_model
     write_cap(body, target.output_cap, cap_field)
     write_stream(body, streamed=chat.stream, ask_for_usage=ask_for_usage)
     return body, dropped
-
-
-def _unpriced(field: str, what: str) -> BadRequest:
-    return BadRequest(
-        f"{field!r}: this model has no price for {what}; leave it out or ask the gateway's operator for one.",
-        code="unsupported_parameter",
-        param=field,
-    )

@@ -10,12 +10,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.openai_request import CAPS, NEVER_FORWARDED, refuse_unpriced, take_out, write_cap, write_stream
+from adapters.openai_request import CAPS, NEVER_FORWARDED, take_out, write_cap, write_stream
 from adapters.profile import Profile, Within
 from adapters.profile_messages import with_bare_images, write_messages
 from adapters.profile_options import GlmOptions, ProfileOptions, QwenOptions, SparkOptions
 from adapters.profile_thinking import write_thinking
-from proxy import BadRequest, ChatRequest, Target
+from proxy import BadRequest, ChatRequest, Target, refuse_unpriced
 
 
 def fits(models: str | None, model: str) -> bool:
@@ -53,7 +53,7 @@ def profile_body(
 
     Raises: BadRequest (unsupported_parameter): a field without a price, or more choices than the model gives.
     """
-    refuse_unpriced(chat.body, target)
+    refuse_unpriced(chat, [target])
     model = target.upstream_model
     body = dict(chat.body)
     dropped = take_out(body, NEVER_FORWARDED)

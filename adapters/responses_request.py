@@ -13,11 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from adapters.ark_models import ArkModel, ark_model
 from adapters.ark_request import write_thinking
-from adapters.chat_fields import asked_function, asked_schema, asked_tier, note_others, refuse_left_out, unsupported
-from adapters.openai_request import refuse_unpriced
+from adapters.chat_fields import (
+    asked_function,
+    asked_schema,
+    asked_tier,
+    note_others,
+    refuse_built_in,
+    refuse_left_out,
+    unsupported,
+)
 from adapters.responses_items import input_items
 from adapters.responses_translation import FIELD, is_translation, translation_items
-from proxy import ChatRequest, Target
+from proxy import ChatRequest, Target, refuse_unpriced
 
 _AS_THEY_ARE = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "temperature", "top_p"})
 _READ = _AS_THEY_ARE | {
@@ -48,7 +55,6 @@ _OF_WEB_SEARCH = ("limit", "max_keyword", "sources", "user_location")
 _OF_LOCATION = ("type", "city", "country", "region", "timezone")
 _OF_SCHEMA = ("name", "description", "schema", "strict")
 _TIERS = ("auto", "default", "fast", "flex")
-_SEARCHES = ("web_search_options", "enable_search", "search_options", "plugins")
 _THINKING = ("enable_thinking", "thinking", "reasoning_effort")
 ENCRYPTED = "reasoning.encrypted_content"
 
@@ -97,7 +103,7 @@ def responses_body(chat: ChatRequest, target: Target, options: ArkResponsesOptio
     `unknown_fields: reject`, any that would be.
     """
     asked, model = chat.body, target.upstream_model
-    refuse_unpriced(asked, target)
+    refuse_unpriced(chat, [target])
     if chat.n > 1:
         raise unsupported("'n' above 1", "n")
     translates = is_translation(model, asked, options.languages)
@@ -127,10 +133,7 @@ def responses_body(chat: ChatRequest, target: Target, options: ArkResponsesOptio
 
 
 def _of_a_chat(asked: Mapping[str, Any], model: str, options: ArkResponsesOptions, left_out: list[str]) -> dict[str, Any]:
-    for name in _SEARCHES:
-        # An empty object asks for a search with the provider's defaults.
-        if asked.get(name) not in (None, False, []):
-            raise unsupported(f"{name!r}; name the tool web_search in 'tools'", name)
+    refuse_built_in(asked, "; name the tool web_search in 'tools'")
     known = ark_model(model, endpoint_thinks=True, smart_router=False)
     written: dict[str, Any] = {"input": input_items(asked["messages"], model, left_out, audio=options.audio_parts)}
     written |= _tools(asked, left_out)

@@ -20,7 +20,6 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from adapters.openai_errors import Refusal, openai_error
-from adapters.openai_request import refuse_unpriced
 from adapters.simulator_answer import Speech, compose, fingerprint, input_tokens, last_text, refuse_too_long, tokens
 from adapters.simulator_embeddings import SimulatedEmbeddings
 from proxy import (
@@ -41,6 +40,7 @@ from proxy import (
     UpstreamError,
     Usage,
     Wait,
+    refuse_unpriced,
 )
 
 _HEEDED = frozenset(
@@ -124,7 +124,7 @@ class Simulator:
 
     def open(self, chat: ChatRequest, target: Target) -> Exchange:
         """Raises: BadRequest: a tool or a schema the simulator can't do."""
-        refuse_unpriced(chat.body, target)
+        refuse_unpriced(chat, [target])
         assert isinstance(target.options, SimulatorOptions)
         return SimulatedExchange(chat, target, target.options)
 

@@ -2,7 +2,7 @@
 
 from proxy.adapter import DONE, Adapter, Done, Emit, Exchange, NoOptions, Placed, Send, Step, Wait, header
 from proxy.app import App
-from proxy.bound import affordable_cap, cost_bound, refuse_unpriced, smallest_cost_bound
+from proxy.bound import TOOL_FIELDS, affordable_cap, cost_bound, refuse_unpriced, smallest_cost_bound
 from proxy.calendar import LIFETIME, Calendar
 from proxy.chat import (
     FINISH_REASONS,
@@ -73,6 +73,7 @@ __all__ = [
     "DONE",
     "FINISH_REASONS",
     "LIFETIME",
+    "TOOL_FIELDS",
     "Adapter",
     "Answer",
     "App",

@@ -8,7 +8,8 @@ provider, results of built-in tools) is bound by `context_tokens`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from proxy.chat import ChatRequest
@@ -22,14 +23,30 @@ UNSEEN_TOKENS = 1_048_576
 """For input that the bytes don't show, where the model has no `context_tokens`: the largest context on offer."""
 TOOL_CALLS = 10
 """Calls of a provider's built-in tool in one answer, where the request has no `max_tool_calls`."""
-BUILT_IN_FIELDS = frozenset({"tools", "web_search_options", "enable_search"})
-"""Without one of these no built-in tool is asked for."""
+TOOL_FIELDS: Mapping[str, str] = MappingProxyType(
+    {
+        "enable_enhancement": "web_search",
+        "enable_search": "web_search",
+        "plugins": "plugins",
+        "search_options": "web_search",
+        "web_search": "web_search",
+        "web_search_options": "web_search",
+    }
+)
+"""{a field that asks for a tool of the provider's own: the tool's name in prices}. An empty object asks, too: for the
+provider's defaults. `tools` asks by its entries' types."""
 STATE_FIELDS = frozenset({"previous_response_id", "conversation", "conversation_id", "context_id", "prompt"})
 """Fields by which the provider adds what it has kept."""
+BUILT_IN_FIELDS = frozenset({"tools", *TOOL_FIELDS})
+"""Without one of these no tool of the provider's own is asked for."""
 TELLING_FIELDS = BUILT_IN_FIELDS | STATE_FIELDS | {"max_tool_calls"}
 """Without one of these a request brings nothing but its messages."""
-STANDARD_TIERS = (None, "auto", "default", "standard")
+PRICED_FIELDS = BUILT_IN_FIELDS | {"service_tier", "modalities", "audio", "prediction", "background"}
+"""Without one of these nothing changes the price."""
+STANDARD_TIERS = (None, "auto", "default")
 """Service tiers that cost what the price says."""
+CLIENT_TOOLS = ("function", "custom")
+"""Types of the tools that clients run themselves."""
 
 
 def cost_bound(chat: ChatRequest, targets: Sequence[Target]) -> int:
@@ -56,41 +73,47 @@ def smallest_cost_bound(chat: ChatRequest, targets: Sequence[Target]) -> int:
 
 
 def refuse_unpriced(chat: ChatRequest, targets: Sequence[Target]) -> None:
-    """What changes the price must have one on every route. Raises: BadRequest: a service tier or a tool has none."""
-    tools = built_in_tools(chat)
-    service_tier = chat.body.get("service_tier")
-    if not tools and service_tier in STANDARD_TIERS:
+    """Refuse what changes the price in a way that a target's price doesn't name, or that its door doesn't count.
+
+    Raises: BadRequest (unsupported_parameter) naming the field.
+    """
+    body = chat.body
+    if PRICED_FIELDS.isdisjoint(body):
         return
-    for price in (target.price for target in targets if not target.price.free):
-        if service_tier not in STANDARD_TIERS and str(service_tier) not in price.service_tiers:
-            raise BadRequest(
-                f"The service tier {str(service_tier)[:64]!r} has no price here. Leave service_tier out, or ask the "
-                "operator to add it to the model's price.",
-                code="unsupported_parameter",
-                param="service_tier",
-            )
-        for tool in tools:
-            if tool not in price.tools:
-                raise BadRequest(
-                    f"The built-in tool {tool[:64]!r} has no price here. Leave it out, or ask the operator to add it to "
-                    "the model's price.",
-                    code="unsupported_parameter",
-                    param="tools",
+    tier, tools = body.get("service_tier"), built_in_tools(body)
+    for target in targets:
+        if tier not in STANDARD_TIERS and (not isinstance(tier, str) or tier not in target.price.service_tiers):
+            raise _unpriced("service_tier", "this service tier")
+        for tool, field in tools.items():
+            if tool not in target.price.tools:
+                raise _unpriced(field, f"the provider's tool {tool[:64]!r}")
+            if target.price.tools[tool] and not target.counts_tool_calls:
+                raise _unsupported(
+                    field,
+                    f"calls of {tool[:64]!r} have a price, but the provider's answers don't count them; leave it out or ask "
+                    "the gateway's operator for a route that counts them.",
                 )
+    if body.get("modalities") not in (None, [], ["text"]) or body.get("audio"):
+        raise _unpriced("modalities", "output other than text")
+    if body.get("prediction"):
+        raise _unpriced("prediction", "rejected predictions")  # billed as output on top of the cap
+    if body.get("background"):
+        raise _unsupported("background", "it is not available here.")
 
 
-def built_in_tools(chat: ChatRequest) -> frozenset[str]:
-    """Names of the tools that the provider itself would run, and bill by the call."""
-    if BUILT_IN_FIELDS.isdisjoint(chat.body):
-        return frozenset()
-    names = {name for name in ("web_search_options", "enable_search") if chat.body.get(name)}
-    tools = chat.body.get("tools")
+def built_in_tools(body: Mapping[str, Any]) -> dict[str, str]:
+    """{the name of a tool that the provider itself would run, and bill by the call: the field that asks for it}."""
+    if BUILT_IN_FIELDS.isdisjoint(body):
+        return {}
+    asked: dict[str, str] = {}
+    tools = body.get("tools")
     for tool in tools if isinstance(tools, list) else ():
-        if isinstance(tool, dict) and tool.get("type", "function") not in ("function", "custom"):
-            function = tool.get("function")
-            named = function.get("name") if isinstance(function, dict) else None
-            names.add(str(named or tool["type"]))
-    return frozenset(names)
+        if isinstance(tool, dict) and tool.get("type", "function") not in CLIENT_TOOLS:
+            asked[_tool_name(tool)] = "tools"
+    for field, name in TOOL_FIELDS.items():
+        if body.get(field) not in (None, False, []):
+            asked.setdefault(name, field)
+    return asked
 
 
 class _Surplus:
@@ -98,7 +121,7 @@ class _Surplus:
 
     __slots__ = ("calls", "images", "tools", "unseen")
 
-    def __init__(self, unseen: bool, images: int, tools: frozenset[str], calls: int) -> None:
+    def __init__(self, unseen: bool, images: int, tools: Collection[str], calls: int) -> None:
         self.unseen = unseen
         self.images = images
         self.tools = tools
@@ -106,9 +129,10 @@ class _Surplus:
 
 
 def _surplus(chat: ChatRequest) -> _Surplus:
-    tools, unseen, calls, images = frozenset[str](), False, TOOL_CALLS, 0
+    tools: Collection[str] = ()
+    unseen, calls, images = False, TOOL_CALLS, 0
     if not TELLING_FIELDS.isdisjoint(chat.body):
-        tools, asked = built_in_tools(chat), chat.body.get("max_tool_calls")
+        tools, asked = built_in_tools(chat.body), chat.body.get("max_tool_calls")
         unseen = bool(tools) or any(chat.body[name] for name in STATE_FIELDS.intersection(chat.body))
         calls = asked if type(asked) is int and asked >= 0 else TOOL_CALLS
     messages = chat.body.get("messages") if chat.task == "chat" else [{"content": chat.body["input"]}]
@@ -134,6 +158,22 @@ def _most(chat: ChatRequest, targets: Sequence[Target], surplus: _Surplus, cap: 
         output_cap = target.output_cap if cap is None or not target.caps_output else min(cap, target.output_cap)
         most = max(most, target.price.bound_nanousd(tokens, chat.n * output_cap, tool_calls=tool_calls))
     return most
+
+
+def _tool_name(tool: Mapping[str, Any]) -> str:
+    """Kimi's builtin_function is named by its function, any other tool by its type."""
+    function = tool.get("function")
+    if tool["type"] == "builtin_function" and isinstance(function, dict) and function.get("name"):
+        return str(function["name"])
+    return str(tool["type"])
+
+
+def _unpriced(field: str, what: str) -> BadRequest:
+    return _unsupported(field, f"this model has no price for {what}; leave it out or ask the gateway's operator for one.")
+
+
+def _unsupported(field: str, why: str) -> BadRequest:
+    return BadRequest(f"{field!r}: {why}", code="unsupported_parameter", param=field)
 
 
 def _parts(messages: Any) -> Iterator[Mapping[str, Any]]:

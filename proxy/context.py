@@ -109,6 +109,8 @@ class Target:
     """The cap of this request, to be written upstream in the door's own words."""
     caps_output: bool = True
     """False: the door takes no cap, so that output_cap is always max_output_tokens."""
+    counts_tool_calls: bool = False
+    """The door's answers tell how often each of the provider's own tools was called."""
     prompt_overhead_tokens: int = 0
     options: BaseModel
     """The provider's keys that its adapter declared in `options`."""

@@ -85,7 +85,14 @@ def chat(body: Mapping[str, Any] | None = None, *, model: str = "doubao-seed", s
     return ChatRequest(body=whole, body_bytes=100, model=model, stream=stream)
 
 
-def target(options: Any, *, upstream_model: str = "up-1", output_cap: int = 1000, price: Price | None = None) -> Target:
+def target(
+    options: Any,
+    *,
+    upstream_model: str = "up-1",
+    output_cap: int = 1000,
+    price: Price | None = None,
+    counts_tool_calls: bool = False,
+) -> Target:
     """A route of the model doubao-seed."""
     return Target(
         route="r",
@@ -99,5 +106,6 @@ def target(options: Any, *, upstream_model: str = "up-1", output_cap: int = 1000
         cost=None,
         max_output_tokens=4096,
         output_cap=output_cap,
+        counts_tool_calls=counts_tool_calls,
         options=options,
     )

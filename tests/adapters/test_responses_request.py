@@ -43,7 +43,9 @@ def ask(**fields: Any) -> ChatRequest:
 def written(
     model: str = LITE, price: Price | None = None, options: dict[str, Any] | None = None, **fields: Any
 ) -> tuple[dict[str, Any], list[str]]:
-    target = dialect.target(ArkResponsesOptions(**(options or {})), upstream_model=model, output_cap=300, price=price)
+    target = dialect.target(
+        ArkResponsesOptions(**(options or {})), upstream_model=model, output_cap=300, price=price, counts_tool_calls=True
+    )
     return responses_body(ask(**fields), target, ArkResponsesOptions(**(options or {})))
 
 
@@ -178,10 +180,16 @@ def test_a_choice_without_tools_asks_for_nothing() -> None:
 def test_a_web_search_with_a_price_is_let_in_by_its_header() -> None:
     body, left_out = written(price=SEARCHED, tools=[{**SEARCH, "search_context_size": "low"}], max_tool_calls=2)
     assert (body["tools"], body["max_tool_calls"], left_out) == ([SEARCH], 2, ["tools[].search_context_size"])
-    target = dialect.target(ArkResponsesOptions(), upstream_model=LITE, price=SEARCHED)
+    target = dialect.target(ArkResponsesOptions(), upstream_model=LITE, price=SEARCHED, counts_tool_calls=True)
     send = ArkResponses().open(ask(tools=[SEARCH]), target).next()
     assert isinstance(send, Send)
     assert send.headers == {"accept": "application/json", "ark-beta-web-search": "true"}
+
+
+@pytest.mark.parametrize("field", ["enable_search", "enable_enhancement", "web_search"])
+def test_a_search_in_other_vendors_words_is_refused_with_the_word_that_is_known(field: str) -> None:
+    with pytest.raises(BadRequest, match=f"'{field}'; name the tool web_search in 'tools'"):
+        written(price=SEARCHED, **{field: True})
 
 
 def test_response_formats() -> None:

@@ -204,6 +204,54 @@ async def test_a_choice_is_paid_for_each(serve: Serve, fake_openai: FakeOpenAI) 
     assert (await served.chat(n=3, max_tokens=6)).json["usage"]["cost"] == 0.018
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tools", [{"type": "web_search"}]),
+        ("enable_search", True),
+        ("search_options", {}),
+        ("web_search", {}),
+        ("web_search_options", {}),
+        ("enable_enhancement", True),
+    ],
+)
+@pytest.mark.parametrize("free", [False, True])
+async def test_a_search_whose_calls_nobody_counts_is_not_made_for_a_fee(
+    serve: Serve, fake_openai: FakeOpenAI, field: str, value: Any, free: bool
+) -> None:
+    price = {"input": 1, "output": 1000, "tools": {"web_search": 0 if free else 0.01}}
+    served = await serve(
+        providers={"relay": files.relay(fake_openai)},
+        models={"doubao-seed": files.model(files.route("relay", "relay"), price=price)},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 1})],
+        plugins=REJECT,
+    )
+    answered = await served.chat(max_tokens=6, **{field: value})
+    if free:
+        # What the search finds is held for as input: all 1,048,576 tokens of it, more than there is.
+        assert (answered.status, answered.error["code"]) == (429, "budget_exceeded")
+    else:
+        assert (answered.status, answered.error["code"], answered.error["param"]) == (400, "unsupported_parameter", field)
+    assert (fake_openai.requests, await spent(served)) == ([], 0)
+
+
+async def test_the_calls_of_a_search_are_held_for_and_charged(serve: Serve, fake_ark: FakeArk) -> None:
+    price = {**PRICE, "tools": {"web_search": 0.01}}
+    served = await serve(
+        providers={"ark": files.ark_responses(fake_ark)},
+        models={"doubao-seed": files.model(files.route("ark", "ark", files.ARK_MODEL), price=price)},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 0.03})],
+        plugins=REJECT,
+    )
+    search = {"messages": [{"role": "user", "content": "search"}], "tools": [{"type": "web_search"}], "max_tokens": 6}
+    # Ten calls may be made unless the request says less.
+    assert (await served.chat(**search)).error["param"] == "key.daily"
+    assert fake_ark.requests == []
+    answered = await served.chat(**search, max_tool_calls=2)
+    assert answered.status == 200 and answered.json["usage"]["tool_usage"] == {"web_search": 1}
+    assert await spent(served) == answered.json["usage"]["output_tokens"] * 1_000_000 + 10_000_000
+
+
 async def test_the_cap_of_the_model_is_what_is_held_and_sent(serve: Serve, fake_openai: FakeOpenAI) -> None:
     served = await limited(serve, fake_openai, daily_usd=4.096)
     assert (await served.chat()).status == 200
