@@ -24,7 +24,7 @@ def judged(usage: Usage, received_tokens: int, estimate: Callable[[], Usage]) ->
     """
     inputs = usage.cached_input_tokens, usage.cache_write_tokens, usage.audio_input_tokens
     outputs = usage.reasoning_tokens, usage.audio_output_tokens
-    wholes = usage.input_tokens, usage.output_tokens, usage.images, *usage.tool_calls.values()
+    wholes = usage.input_tokens, usage.output_tokens, *usage.tool_calls.values()
     if min(wholes) < 0 or max(wholes) > ABSURD_TOKENS:
         return estimate()._replace(service_tier=usage.service_tier), ("unusable",)
     found: list[str] = []

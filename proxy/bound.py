@@ -148,7 +148,7 @@ def _surplus(chat: ChatRequest) -> _Surplus:
 
 def _most(chat: ChatRequest, targets: Sequence[Target], surplus: _Surplus, cap: int | None) -> int:
     most = 0
-    tool_calls = dict.fromkeys(surplus.tools, surplus.calls * chat.n) if surplus.tools else None
+    tool_calls = dict.fromkeys(surplus.tools, surplus.calls * chat.n)
     for target in targets:
         tokens = chat.body_bytes + target.prompt_overhead_tokens + surplus.images * IMAGE_TOKENS
         if surplus.unseen:

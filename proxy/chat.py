@@ -131,8 +131,6 @@ class Usage(NamedTuple):
     estimated: bool = False
     service_tier: str | None = None
     """The tier the provider says it served, where that changes the price."""
-    images: int = 0
-    """Images made, where they are priced by the piece."""
     tool_calls: Mapping[str, int] = NO_CALLS
     """Calls of the provider's built-in tools, by the tool's name, where they are priced."""
     reported: Mapping[str, Any] | None = None

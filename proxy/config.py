@@ -155,7 +155,6 @@ class PriceConfig(ExtraRates):
     input: Rate | None = Field(None, description="Input, per 1M tokens.")
     output: Rate | None = Field(None, description="Output, per 1M tokens.")
     tiers: tuple[TierConfig, ...] = Field((), description="Rates by length, shortest first, instead of input and output.")
-    image: Amount | None = Field(None, description="Each image made.")
     tools: dict[Name, Amount] = Field({}, description="Each call of a provider's built-in tool, by its name.")
     service_tiers: dict[Name, Factor] = Field({}, description="Factor on the price, by service tier.")
     date: Date | None = Field(None, description="The day it is of; `paifang check` tells when that is more than 90 days ago.")

@@ -16,7 +16,7 @@ from functools import lru_cache
 from operator import attrgetter, mul
 from typing import Any
 
-from proxy.chat import Usage
+from proxy.chat import NO_CALLS, Usage
 
 MAX_NANOUSD = 10**15
 """One million USD: no single amount is larger."""
@@ -86,7 +86,7 @@ def _counts(usage: Usage) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What tokens, images and calls of built-in tools cost, in one currency."""
+    """What tokens and calls of built-in tools cost, in one currency."""
 
     currency: str = "USD"
     tiers: tuple[Tier, ...] = (Tier(),)
@@ -95,8 +95,6 @@ class Price:
     """USD for one unit of the currency."""
     usd_date: str = ""
     """The day of that exchange rate, "" for USD."""
-    image: int = 0
-    """Pico-units an image."""
     tools: Mapping[str, int] = field(default_factory=dict)
     """{name of a provider's built-in tool: pico-units a call}."""
     service_tiers: Mapping[str, Fraction] = field(default_factory=dict)
@@ -128,7 +126,7 @@ class Price:
     @property
     def free(self) -> bool:
         """Whether nothing of it costs anything."""
-        return not (self.image or any(self.tools.values()) or any(any(rates) for _, rates, _ in self._rates))
+        return not (any(self.tools.values()) or any(any(rates) for _, rates, _ in self._rates))
 
     def amount_nanousd(self, usage: Usage) -> int:
         """What this usage costs: one ceiling, at most MAX_NANOUSD."""
@@ -142,14 +140,7 @@ class Price:
         rates, made_of = self._rates_of(usage)
         return self._amount(usage, counts, rates), self._line(usage, counts, made_of)
 
-    def bound_nanousd(
-        self,
-        input_tokens: int,
-        output_tokens: int,
-        *,
-        images: int = 0,
-        tool_calls: Mapping[str, int] | None = None,
-    ) -> int:
+    def bound_nanousd(self, input_tokens: int, output_tokens: int, *, tool_calls: Mapping[str, int] = NO_CALLS) -> int:
         """The most that any usage within these numbers can cost, whatever its parts, its tier and its service tier.
 
         Within a tier the cost grows with both lengths, so its dearest request is the longest one it allows; a tier whose
@@ -164,16 +155,14 @@ class Price:
             if position and any(earlier.covers(longest_input, longest_output) for earlier in self.tiers[:position]):
                 continue
             most = max(most, longest_input * dearest_input + longest_output * dearest_output)
-        return _ceiling(most + self._pieces(images, tool_calls or {}), self._dearest_nano)
+        return _ceiling(most + self._fees(tool_calls), self._dearest_nano)
 
     def _amount(self, usage: Usage, counts: tuple[int, ...], rates: tuple[int, ...]) -> int:
-        pico = sum(map(mul, counts, rates)) + self._pieces(usage.images, usage.tool_calls)
+        pico = sum(map(mul, counts, rates)) + self._fees(usage.tool_calls)
         return _ceiling(pico, self._nano.get(usage.service_tier) or self._nano[None])
 
     def _line(self, usage: Usage, counts: tuple[int, ...], made_of: Terms) -> str:
         terms = [f"{count:,}{text}" for kinds, text in made_of if (count := sum(map(counts.__getitem__, kinds)))]
-        if usage.images:
-            terms.append(f"{usage.images:,} images × {self._sign}{_decimal(self.image, 12)}")
         for name, count in usage.tool_calls.items():
             terms.append(f"{count:,} {name} calls × {self._sign}{_decimal(self.tools.get(name, 0), 12)}")
         text = " + ".join(terms) or "nothing"
@@ -193,8 +182,6 @@ class Price:
                 }
                 for tier in self.tiers
             ]
-        if self.image:
-            prices["image"] = _decimal(self.image, 12)
         if self.tools:
             prices["tools"] = {name: _decimal(pico, 12) for name, pico in self.tools.items()}
         if self.service_tiers:
@@ -215,14 +202,15 @@ class Price:
                 return rates, terms
         return self._rates[-1][1:]
 
-    def _pieces(self, images: int, tool_calls: Mapping[str, int]) -> int:
-        if not images and not tool_calls:
+    def _fees(self, tool_calls: Mapping[str, int]) -> int:
+        if not tool_calls:
             return 0
-        calls = sum(max(0, count) * self.tools.get(name, 0) for name, count in tool_calls.items())
-        return max(0, images) * self.image + calls
+        return sum(max(0, count) * self.tools.get(name, 0) for name, count in tool_calls.items())
 
 
-ALSO = ("cache_write_tokens", "audio_input_tokens", "audio_output_tokens", "images")
+IMAGE = "image"
+"""Earlier versions had a price and a count of images made; of theirs, one is read as a call of a tool with this name."""
+ALSO = ("cache_write_tokens", "audio_input_tokens", "audio_output_tokens")
 _also = attrgetter(*ALSO)
 
 
@@ -238,10 +226,21 @@ def also_counted(usage: Usage) -> str:
     return json.dumps(found, sort_keys=True)
 
 
+def usage_of(kept: Mapping[str, Any]) -> Usage:
+    """A Usage out of its fields, as any version kept them. Raises: TypeError: they are others."""
+    fields = dict(kept)
+    if images := fields.pop("images", 0):
+        fields["tool_calls"] = {**fields.get("tool_calls", {}), IMAGE: images}
+    return Usage(**fields)
+
+
 def price_of(stamp: Mapping[str, Any]) -> Price:
     """The price that a stamp tells of: the inverse of `Price.per_million`. Raises: KeyError, ValueError, TypeError."""
     tiers = stamp.get("tiers") or [stamp]
     exchange = stamp.get("exchange_rate") or {"usd": "1", "date": ""}
+    tools = stamp.get("tools", {})
+    if "image" in stamp:
+        tools = {**tools, IMAGE: stamp["image"]}
     return Price(
         currency=stamp["currency"],
         tiers=tuple(
@@ -254,8 +253,7 @@ def price_of(stamp: Mapping[str, Any]) -> Price:
         ),
         usd=Fraction(Decimal(exchange["usd"])),
         usd_date=exchange["date"],
-        image=scaled(Decimal(stamp.get("image", "0")), 12),
-        tools={name: scaled(Decimal(usd), 12) for name, usd in stamp.get("tools", {}).items()},
+        tools={name: scaled(Decimal(usd), 12) for name, usd in tools.items()},
         service_tiers={name: Fraction(Decimal(factor)) for name, factor in stamp.get("service_tiers", {}).items()},
     )
 

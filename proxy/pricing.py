@@ -40,14 +40,12 @@ class TierSection(Rates, Protocol):
 
 
 class PriceSection(Rates, Protocol):
-    """A `price` or `cost` as gateway.yaml has it. image and tools: one image, one call; service_tiers: factors."""
+    """A `price` or `cost` as gateway.yaml has it. tools: one call; service_tiers: factors."""
 
     @property
     def currency(self) -> str: ...
     @property
     def tiers(self) -> Sequence[TierSection]: ...
-    @property
-    def image(self) -> Decimal | None: ...
     @property
     def tools(self) -> Mapping[str, Decimal]: ...
     @property
@@ -79,7 +77,6 @@ def compile_price(section: PriceSection, exchange_rates: Mapping[str, ExchangeRa
         tiers=tuple(_tier(tier, section) for tier in section.tiers) or (Tier(**_rates(section, section)),),
         usd=usd,
         usd_date=usd_date,
-        image=scaled(section.image or Decimal(0), 12),
         tools={name: scaled(price, 12) for name, price in section.tools.items()},
         service_tiers={name: Fraction(factor) for name, factor in section.service_tiers.items()},
     )

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from proxy.chat import Usage
 from proxy.context import Charge
+from proxy.money import usage_of
 from proxy.storage.ledger import Exposure, Posting, UsageRow
 from proxy.storage.operations import Commit
 
@@ -91,7 +91,7 @@ def _commit(plain: dict[str, Any]) -> Commit:
     postings = [
         Posting(
             request_id=posting["request_id"],
-            charge=posting["charge"] and Charge(**{**posting["charge"], "usage": Usage(**posting["charge"]["usage"])}),
+            charge=posting["charge"] and Charge(**{**posting["charge"], "usage": usage_of(posting["charge"]["usage"])}),
         )
         for posting in plain["postings"]
     ]

@@ -14,8 +14,7 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, and_, case, exists, func, literal, or_, select
 
-from proxy.chat import Usage
-from proxy.money import price_of
+from proxy.money import price_of, usage_of
 from proxy.storage.tables import entry, hold, hold_leg, meta, price, spending, subject, usage_row
 
 SPENT = ("charge", "recovered", "late")
@@ -286,7 +285,7 @@ def _charges(connection: Connection, within: Within) -> Iterator[str]:
             if not isinstance(stamp, dict) or "currency" not in stamp:
                 continue
             counts = {name: getattr(row, name) for name in COUNTS}
-            amount = price_of(stamp).amount_nanousd(Usage(**counts, **also))
+            amount = price_of(stamp).amount_nanousd(usage_of({**counts, **also}))
         except (ValueError, TypeError, KeyError, ArithmeticError) as error:
             yield f"entry of {row.request_id}: its price or its counts can't be read ({type(error).__name__})"
             continue

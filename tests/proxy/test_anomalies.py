@@ -22,7 +22,7 @@ def judge(received_tokens: int = 30, **counts: Any) -> tuple[Usage, tuple[str, .
         {},
         {"cached_input_tokens": 60, "cache_write_tokens": 30, "audio_input_tokens": 10},
         {"reasoning_tokens": 40, "audio_output_tokens": 10},
-        {"images": 3, "tool_calls": {"web_search": 2}},
+        {"tool_calls": {"web_search": 2}},
         {"input_tokens": 100_000_000},
     ],
 )
@@ -36,7 +36,7 @@ def test_what_may_be_true_stays_as_it_is(counts: dict[str, Any]) -> None:
     [
         {"input_tokens": -1},
         {"output_tokens": 100_000_001},
-        {"images": -1},
+        {"tool_calls": {"web_search": -1}},
         {"tool_calls": {"web_search": 10**18}},
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.chat import Usage
-from proxy.money import FREE, MAX_NANOUSD, Price, Tier, nano_to_usd, usd_to_nano
+from proxy.money import FREE, MAX_NANOUSD, Price, Tier, nano_to_usd, price_of, usage_of, usd_to_nano
 
 M = 10**6
 """Pico-units per token in one unit per 1M tokens."""
@@ -104,19 +104,25 @@ def test_the_bound_leaves_out_tiers_that_are_out_of_reach() -> None:
     assert TIERED.bound_nanousd(40_000, 300) == 120_000 + 2700
 
 
-def test_service_tiers_tools_and_images() -> None:
+def test_service_tiers_and_tools() -> None:
     price = Price(
         tiers=(Tier(input=M, output=M),),
-        image=3 * 10**10,
         tools={"web_search": 5 * 10**9},
         service_tiers={"flex": Fraction("0.5"), "priority": Fraction(2)},
     )
     plain = Usage(input_tokens=1000, output_tokens=0)
-    flex = Usage(input_tokens=1000, output_tokens=0, service_tier="flex", images=1, tool_calls={"web_search": 2})
+    flex = Usage(input_tokens=1000, output_tokens=0, service_tier="flex", tool_calls={"web_search": 2})
     assert price.amount_nanousd(plain) == 1_000_000
-    assert price.amount_nanousd(flex) == (1_000_000 + 30_000_000 + 10_000_000) // 2
-    assert price.bill(flex)[1] == "(1,000 × $1.00/M + 1 images × $0.03 + 2 web_search calls × $0.005) × 0.5 for flex"
-    assert price.bound_nanousd(1000, 0, images=1, tool_calls={"web_search": 2}) == 2 * (41_000_000)
+    assert price.amount_nanousd(flex) == (1_000_000 + 10_000_000) // 2
+    assert price.bill(flex)[1] == "(1,000 × $1.00/M + 2 web_search calls × $0.005) × 0.5 for flex"
+    assert price.bound_nanousd(1000, 0, tool_calls={"web_search": 2}) == 2 * (11_000_000)
+
+
+def test_images_of_earlier_versions_keep_their_price() -> None:
+    price = price_of({"currency": "USD", "input": "1.00", "output": "2.00", "image": "0.03", "tools": {"web_search": "0.005"}})
+    usage = usage_of({"input_tokens": 1000, "output_tokens": 0, "images": 2, "tool_calls": {"web_search": 1}})
+    assert price.amount_nanousd(usage) == 1_000_000 + 60_000_000 + 5_000_000
+    assert usage_of({"input_tokens": 1, "output_tokens": 2, "images": 0}) == Usage(input_tokens=1, output_tokens=2)
 
 
 def test_counts_that_contradict_each_other_never_make_a_charge_negative() -> None:
