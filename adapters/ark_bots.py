@@ -45,6 +45,7 @@ class ArkBots:
     signer = "volcengine"
     simulated = False
     counts_tool_calls = True
+    calls_unasked = True
     options: type[BaseModel] = ArkBotsOptions
     prompt_overhead_tokens = 65_536
     """A bot's own prompt, what its plugins find and its knowledge: none of it is in the request. Operators know better."""

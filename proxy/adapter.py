@@ -113,7 +113,8 @@ class Adapter(Protocol):
 
     One whose door takes no output cap also has `caps_output = False`: its routes are held for the model's max_output_tokens,
     whatever cap a client or a budget asks for. One whose Usage tells how often each tool of the provider's own was called has
-    `counts_tool_calls = True`: at other doors a request for a tool whose calls have a price is refused.
+    `counts_tool_calls = True`: at other doors a request for a tool whose calls have a price is refused. One that calls them
+    without being asked, as bots do, has `calls_unasked = True`: each that has a price is held for.
     """
 
     name: str

@@ -148,8 +148,9 @@ def _surplus(chat: ChatRequest) -> _Surplus:
 
 def _most(chat: ChatRequest, targets: Sequence[Target], surplus: _Surplus, cap: int | None) -> int:
     most = 0
-    tool_calls = dict.fromkeys(surplus.tools, surplus.calls * chat.n)
+    asked = dict.fromkeys(surplus.tools, surplus.calls * chat.n)
     for target in targets:
+        tool_calls = dict.fromkeys(target.price.tools, TOOL_CALLS * chat.n) if target.calls_unasked else asked
         tokens = chat.body_bytes + target.prompt_overhead_tokens + surplus.images * IMAGE_TOKENS
         if surplus.unseen:
             tokens = target.context_tokens or tokens + UNSEEN_TOKENS

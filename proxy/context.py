@@ -111,6 +111,8 @@ class Target:
     """False: the door takes no cap, so that output_cap is always max_output_tokens."""
     counts_tool_calls: bool = False
     """The door's answers tell how often each of the provider's own tools was called."""
+    calls_unasked: bool = False
+    """The door may call any tool that has a price, whatever the request asks for."""
     prompt_overhead_tokens: int = 0
     options: BaseModel
     """The provider's keys that its adapter declared in `options`."""

@@ -45,6 +45,7 @@ def compile_target(
         output_cap=section.output_cap,
         caps_output=getattr(provider.adapter, "caps_output", True),
         counts_tool_calls=getattr(provider.adapter, "counts_tool_calls", False),
+        calls_unasked=getattr(provider.adapter, "calls_unasked", False),
         prompt_overhead_tokens=provider.adapter.prompt_overhead_tokens if overhead is None else overhead,
         options=provider_section.options,
         timeouts=timeouts_of(config, provider_section, route),

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e import files
 from tests.e2e.conftest import Answered, Serve, Served
 from tests.fakes import FakeArk, FakeOpenAI
-from tests.fakes.ark import ENDPOINT
+from tests.fakes.ark import BOT, ENDPOINT
 
 PRICE = {"input": 0, "output": 1000}
 REJECT = ["virtual_keys", "model_scope", {"budget": {"when_short": "reject"}}, "routing", "metering", "metrics"]
@@ -249,6 +249,24 @@ async def test_the_calls_of_a_search_are_held_for_and_charged(serve: Serve, fake
     assert fake_ark.requests == []
     answered = await served.chat(**search, max_tool_calls=2)
     assert answered.status == 200 and answered.json["usage"]["tool_usage"] == {"web_search": 1}
+    assert await spent(served) == answered.json["usage"]["output_tokens"] * 1_000_000 + 10_000_000
+
+
+async def test_the_calls_that_a_bot_makes_unasked_are_held_for_and_charged(serve: Serve, fake_ark: FakeArk) -> None:
+    fake_ark.references = [{"url": "https://example.com/a", "title": "t"}]
+    keys = [
+        files.key("short", files.KEY, budget={"daily_usd": 0.13}),
+        files.key("enough", files.EXPIRED, budget={"daily_usd": 0.14}),
+    ]
+    served = await serve(
+        providers={"bots": files.ark_bots(fake_ark)},
+        models={"helper": files.model(files.route("bot", "bots", BOT), price={**PRICE, "tools": {"content_plugin": 0.01}})},
+        keys=keys,
+        plugins=REJECT,
+    )
+    assert (await served.chat("helper", max_tokens=40)).error["param"] == "key.daily"
+    assert fake_ark.requests == []
+    answered = await served.chat("helper", key=files.EXPIRED, max_tokens=40)
     assert await spent(served) == answered.json["usage"]["output_tokens"] * 1_000_000 + 10_000_000
 
 

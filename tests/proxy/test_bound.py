@@ -130,6 +130,11 @@ def test_every_field_that_asks_for_a_search_is_held_for_under_one_name(fields: d
     assert cost_bound(chat(**fields), [priced]) == 1000 + 300 + 7 * TOOL_CALLS
 
 
+def test_a_door_that_searches_unasked_is_held_for_every_tool_with_a_price() -> None:
+    bot = target(price=SEARCHED, counts_tool_calls=True, calls_unasked=True)
+    assert cost_bound(chat(n=2, max_tool_calls=0), [bot]) == 500 + 600 + 7 * 2 * TOOL_CALLS
+
+
 @pytest.mark.parametrize("nothing", [None, False, []])
 def test_a_field_that_asks_for_nothing_costs_nothing(nothing: Any) -> None:
     request = chat(**dict.fromkeys(TOOL_FIELDS, nothing))
