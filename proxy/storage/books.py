@@ -154,17 +154,16 @@ class Books:
         exposures: all of the request's, those that were entered before included. windows: which they count in.
         """
         held = self._open.get(request_id)
-        if held is None or len(exposures) <= held.exposed:
+        if held is None or len(exposures) <= (entered := self._entered(request_id)):
             return None
-        amount = sum(exposure.amount_nanousd for exposure in exposures[held.exposed :])
+        amount = sum(exposure.amount_nanousd for exposure in exposures[entered:])
         for window in windows:
             spending = self._spending(window)
             if (left := _left(window, spending)) < amount:
                 return refusal(window, spending.end_s, window.limit_nanousd + spending.credit, left, amount)
         self._close(held, "void", 0, exposure=amount)
-        self._expose_all(request_id, exposures, held.exposed)
-        again = self._hold(request_id, held.subject[:4], held.user, held.amount, held.created_ns, held.spendings)
-        again.exposed = len(exposures)
+        self._expose_all(request_id, exposures, entered)
+        self._hold(request_id, held.subject[:4], held.user, held.amount, held.created_ns, held.spendings)
         return None
 
     def mark(self, request_id: str, charge: Charge | None, route: str = "", provider: str = "") -> None:
@@ -189,14 +188,17 @@ class Books:
 
         exposures: all of the request's; those that `expose` has entered are left out.
         """
-        entered = 0
+        entered = exposed = 0
+        if exposures:
+            request_id = postings[0].request_id if row is None else row.request_id
+            entered = self._entered(request_id)
+            exposed = sum(exposure.amount_nanousd for exposure in exposures[entered:])
         new = not postings
         for posting in postings:
             held = self._open.pop(posting.request_id, None)
             if held is None:
                 continue
-            new, entered = True, held.exposed
-            exposed = sum(exposure.amount_nanousd for exposure in exposures[entered:])
+            new = True
             charge = posting.charge
             if charge is None:
                 self._close(held, "void", 0, exposure=exposed)
@@ -207,7 +209,7 @@ class Books:
         if row is not None:
             self._log(row)
         if exposures and new:
-            self._expose_all(postings[0].request_id if row is None else row.request_id, exposures, entered)
+            self._expose_all(request_id, exposures, entered)
 
     def credit(
         self, wallet: str, window: Window, amount: int, operation_id: str, kind: str, actor: str, line: str
@@ -244,7 +246,8 @@ class Books:
     def abandon(self, request_ids: Collection[str]) -> int:
         """Close those of these requests that are open, as `recover` does. Returns how many."""
         abandoned = [self._open.pop(request_id) for request_id in request_ids if request_id in self._open]
-        for held in abandoned:
+        entered = [self._entered(held.request_id) for held in abandoned]
+        for held, leg in zip(abandoned, entered, strict=True):
             charged = held.checkpoint if held.dispatched else 0
             exposure = max(0, held.amount - charged)
             self._close(held, "recovered", charged, exposure=exposure)
@@ -253,7 +256,7 @@ class Books:
                 account = f"provider:{held.provider}" if held.provider else "provider"
                 self._enter(held.request_id, "recovered", held.payer, account, charged, None, "recovery", line)
             if exposure:
-                self._expose(held.request_id, held.provider, exposure, "recovery", line, held.exposed)
+                self._expose(held.request_id, held.provider, exposure, "recovery", line, leg)
             self._usage.append(
                 (held.request_id, "", held.created_ns, held.subject_id, held.user, 0, held.checkpoint_input, 0,
                  held.checkpoint_output, 0, 1, charged, None, 0, None, 0, 0, "", "recovered", 0, "")
@@ -268,7 +271,7 @@ class Books:
         amount: int,
         created_ns: int,
         spendings: tuple[Spending, ...],
-    ) -> Held:
+    ) -> None:
         """A new hold. labels: (key, wallet, model, family)."""
         self._made += 1
         hold_id = self._epoch << EPOCH_BITS | self._made
@@ -280,7 +283,6 @@ class Books:
             spending.pending += amount
             self._legs[hold_id, spending.id] = None
         self._changed_spendings.update(spendings)
-        return held
 
     def _close(self, held: Held, state: str, posted: int, *, family: str = "", exposure: int = 0) -> None:
         held.state, held.posted = state, posted
@@ -317,6 +319,11 @@ class Books:
             price_id = self._price_id(price) if price else None
             account_there = f"provider:{provider}" if provider else "provider"
             self._enter(request_id, "charge", account, account_there, amount, price_id, "", line)
+
+    def _entered(self, request_id: str) -> int:
+        """How many exposures of a request are in the ledger, whatever has become of the hold that they were entered with."""
+        self._flush()
+        return int(self._cursor.execute(self._sql.exposures_of, (request_id,)).fetchone()[0])
 
     def _expose_all(self, request_id: str, exposures: Sequence[Exposure], entered: int) -> None:
         """Enter all but the first few, which were entered before."""
@@ -393,8 +400,6 @@ class Books:
         for row in self._cursor.execute(self._sql.open_holds).fetchall():
             held = Held(row[:-LABELS], row[-LABELS:], tuple(legs.get(row[0], ())))
             self._open[held.request_id] = held
-        for request_id, count in self._cursor.execute(self._sql.open_exposures).fetchall():
-            self._open[request_id].exposed = count
         self._loaded = True
 
     def _flush(self) -> None:

@@ -42,7 +42,7 @@ class Held:
     """One hold."""
 
     __slots__ = (
-        "amount", "checkpoint", "checkpoint_input", "checkpoint_output", "created_ns", "dispatched", "exposed", "id",
+        "amount", "checkpoint", "checkpoint_input", "checkpoint_output", "created_ns", "dispatched", "id",
         "payer", "posted", "request_id", "spendings", "state", "subject", "subject_id", "user",
     )  # fmt: skip
 
@@ -64,8 +64,6 @@ class Held:
         self.subject = subject
         self.payer = payer(subject[0], subject[1])
         self.spendings = spendings
-        self.exposed = 0
-        """How many exposures of its request are entered already."""
 
     @property
     def provider(self) -> str:

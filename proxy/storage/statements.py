@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, Protocol
 
-from sqlalchemy import BindParameter, Column, Select, Table, Update, and_, bindparam, func, literal_column, select, update
+from sqlalchemy import BindParameter, Column, Select, Table, Update, bindparam, func, literal_column, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 
@@ -93,11 +93,10 @@ class Statements:
         labels = [column for column in subject.c if column.name != "id"]
         self.open_holds = sql(select(*hold.c, *labels).join(subject).where(is_open))
         self.open_legs = sql(select(hold_leg.c.hold_id, *spending.c).join(hold).join(spending).where(is_open))
-        self.open_exposures = sql(
-            select(hold.c.request_id, func.count())
-            .join(entry, and_(entry.c.request_id == hold.c.request_id, entry.c.kind == literal_column("'exposure'")))
-            .where(is_open)
-            .group_by(hold.c.request_id)
+        self.exposures_of = sql(
+            select(func.count()).where(
+                entry.c.request_id == bindparam("request_id"), entry.c.kind == literal_column("'exposure'")
+            )
         )
         self.hold_amount = sql(
             select(hold.c.amount).where(hold.c.request_id == bindparam("request_id"), hold.c.state != literal_column("'void'"))

@@ -41,7 +41,7 @@ class Wanted:
     state: str = "open"
     checkpoint: int | None = None
     exposed: tuple[int, ...] = ()
-    """What it was exposed to while it was open."""
+    """What was entered for it before its end, whatever hold it had by then."""
 
 
 class BooksMachine(RuleBasedStateMachine):
@@ -88,8 +88,6 @@ class BooksMachine(RuleBasedStateMachine):
         floor=st.one_of(st.none(), st.integers(0, 20)),
     )
     def reserve(self, request: str, amount: int, limits: dict[str, int], floor: int | None) -> None:
-        if request in self.holds and self.holds[request].state == "gone":
-            return  # exposure ends a request
         windows = [window(limit, scope) for scope, limit in limits.items()]
         rooms = [self.room(scope, limit) for scope, limit in limits.items()]
         foreseen = self.do(Foresee(None, amount, windows, floor))
@@ -113,7 +111,7 @@ class BooksMachine(RuleBasedStateMachine):
         if granted == amount or (floor is not None and granted >= floor):
             assert answer == foreseen.granted_nanousd == granted
             assert foreseen.refusal is None
-            self.holds[request] = Wanted(granted, frozenset(limits))
+            self.holds[request] = Wanted(granted, frozenset(limits), exposed=() if known is None else known.exposed)
         else:
             assert isinstance(answer, BudgetExhausted)
             assert str(foreseen.refusal) == str(answer)
@@ -139,7 +137,7 @@ class BooksMachine(RuleBasedStateMachine):
     )
     def settle(self, request: str, amount: int, family: str, logged: bool, exposed: list[int]) -> None:
         hold = self.holds.get(request)
-        if hold is None or hold.state in ("void", "gone"):
+        if hold is None or hold.state == "void":
             return
         told = charge(amount, family=family)
         self.commit(request, told, [*hold.exposed, *exposed], logged=logged)
@@ -159,7 +157,7 @@ class BooksMachine(RuleBasedStateMachine):
             self.commit(request, None, [], logged=False)
             return
         self.commit(request, None, [*hold.exposed, *exposed], logged=False)
-        hold.state = "void" if not hold.exposed and not exposed else "gone"
+        hold.state, hold.exposed = "void", (*hold.exposed, *exposed)
         if "gateway" in hold.scopes:
             self.posted["gateway"] += sum(exposed)
 

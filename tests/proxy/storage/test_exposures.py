@@ -103,6 +103,23 @@ async def test_a_crash_between_two_attempts_loses_neither(store: Store, reopen: 
         await store.ledger.reserve("b", 101, [gateway(300)])
 
 
+async def test_held_anew_it_counts_once_what_was_entered_before(store: Store, reopen: Open) -> None:
+    held = await store.ledger.reserve("a", 60, [gateway(1000)])
+    await held.expose([ARK])
+    await store.ledger.commit([held.void()], None)
+    await store.close()
+    store = await reopen()  # as when another process takes over in between
+    again = await store.ledger.reserve("a", 120, [gateway(1000)])
+    relay = Exposure(provider="relay", amount_nanousd=30, line="it failed")
+    await again.expose([ARK, relay])
+    await store.ledger.commit([again.settle(charge(70))], row("a", 70), [ARK, relay])
+    assert [entry[3] for entry in await entries(store)] == [100, 30, 70]
+    assert await store.reports.verify() == []
+    await store.ledger.reserve("the rest", 1000 - 200, [gateway(1000)])
+    with pytest.raises(BudgetExhausted):
+        await store.ledger.reserve("too much", 1, [gateway(1000)])
+
+
 async def test_by_day_provider_and_model(store: Store, clock: MovedClock) -> None:
     await unanswered(store, "a")
     await unanswered(store, "b")

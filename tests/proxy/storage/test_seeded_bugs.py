@@ -68,6 +68,11 @@ class ExposesToTheKey(Books):
         super()._close(held, state, posted + how.pop("exposure", 0), **how)
 
 
+class CountsExposuresOfAnEarlierHold(Books):
+    def _entered(self, request_id: str) -> int:
+        return 0
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "bug",
@@ -79,6 +84,7 @@ class ExposesToTheKey(Books):
         RefusesOneTooEarly,
         ForgetsTheOverrun,
         ExposesToTheKey,
+        CountsExposuresOfAnEarlierHold,
     ],
 )
 def test_the_state_machine_finds_it(bug: type[Books]) -> None:
