@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, and_, case, exists, func, literal, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Row, and_, case, exists, func, literal, literal_column, or_, select
 
 from proxy.money import price_of, usage_of
+from proxy.storage.exposurechecks import Counted, reconciled
 from proxy.storage.tables import entry, hold, hold_leg, meta, price, spending, subject, usage_row
 
 SPENT = ("charge", "recovered", "late")
@@ -42,10 +43,11 @@ def problems(connection: Connection) -> Iterator[str]:
 
 def steps() -> Iterator[Step]:
     """What to do, each step in a transaction of its own, and to its end before the next is asked for."""
-    windows = Windows()
+    windows, counted = Windows(), Counted()
     work = (
         Slices(hold.c.id, windows.holds),
         Slices(entry.c.id, windows.entries),
+        Slices(hold.c.id, counted.holds),
         Slices(hold.c.id, _holds),
         Slices(hold.c.id, _legs),
         Slices(usage_row.c.request_id, _usage),
@@ -57,7 +59,8 @@ def steps() -> Iterator[Step]:
     def begin(connection: Connection) -> Iterator[str]:
         for slices in work:
             slices.begin(connection)
-        return windows.begin(connection)
+        yield from windows.begin(connection)
+        yield from counted.begin(connection)
 
     yield _file
     yield begin
@@ -65,6 +68,7 @@ def steps() -> Iterator[Step]:
         while slices.left:
             yield slices.check_next
     yield windows.end
+    yield counted.end
 
 
 class Slices:
@@ -184,6 +188,12 @@ def _holds(connection: Connection, within: Within) -> Iterator[str]:
     )
     for row in connection.execute(statement):
         yield f"hold of {row.request_id}: it posted {row.posted}, its entries say {row.spent}"
+    other = hold.alias("other")
+    settled = exists().where(other.c.request_id == hold.c.request_id, other.c.state != literal_column("'void'"))
+    for row in connection.execute(
+        select(hold.c.request_id, spent.label("spent")).where(within(hold.c.id), hold.c.state == "void", spent != 0, ~settled)
+    ):
+        yield f"hold of {row.request_id}: it is void, its entries say {row.spent}"
     exposed = (
         select(func.coalesce(func.sum(entry.c.amount), 0))
         .where(entry.c.request_id == hold.c.request_id, entry.c.kind == "exposure", entry.c.actor == "recovery")
@@ -245,30 +255,12 @@ def _entries(connection: Connection, within: Within) -> Iterator[str]:
         lone = lone.where(entry.c.at_ns >= kept_since + LONGEST_REQUEST_NS)
     for row in connection.execute(lone):
         yield f"entry of {row.request_id}: no hold and no usage row knows of it"
-    yield from _reconciled(connection, within)
+    yield from reconciled(connection, within)
     unpriced = select(entry.c.request_id).where(
         within(entry.c.id), entry.c.price_id.is_not(None), ~exists().where(price.c.id == entry.c.price_id)
     )
     for row in connection.execute(unpriced):
         yield f"entry of {row.request_id}: the price that made it is not there"
-
-
-def _reconciled(connection: Connection, within: Within) -> Iterator[str]:
-    """What became of an exposure is all of it, or nothing yet."""
-    part = entry.alias("part")
-    exposed = select(func.coalesce(func.sum(entry.c.amount), 0)).where(
-        entry.c.request_id == part.c.request_id, entry.c.kind == "exposure", entry.c.leg == part.c.leg // 2,
-        entry.c.credit == part.c.debit,
-    )  # fmt: skip
-    other = entry.alias("other")
-    whole = select(func.sum(other.c.amount)).where(
-        other.c.request_id == part.c.request_id, other.c.kind == "reconciled", other.c.leg // 2 == part.c.leg // 2
-    )
-    wrong = select(part.c.request_id).where(
-        within(part.c.id), part.c.kind == "reconciled", exposed.scalar_subquery() != whole.scalar_subquery()
-    )
-    for row in connection.execute(wrong):
-        yield f"entry of {row.request_id}: what was reconciled is not what was exposed"
 
 
 def _charges(connection: Connection, within: Within) -> Iterator[str]:

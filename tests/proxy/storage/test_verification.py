@@ -9,11 +9,14 @@ import pytest
 from sqlalchemy import Connection
 
 from proxy.storage import verification
+from proxy.storage.ledger import Exposure
 from proxy.storage.store import Store
 from proxy.storage.verification import problems
 from proxy.storage.wallets import wallet_window
 from tests.proxy.storage.conftest import Open
 from tests.proxy.storage.parts import charge, row, window
+
+ARK = Exposure(provider="ark", amount_nanousd=30, line="no answer was seen")
 
 
 @pytest.fixture
@@ -32,6 +35,11 @@ async def kept(store: Store, reopen: Open) -> Store:
     given_back = await store.ledger.reserve("b", 10, limits)
     await store.ledger.commit([given_back.void()], row("b", 0))
     await store.ledger.commit([], row("without a hold", 20))
+    again = await store.ledger.reserve("again", 100, limits)
+    await again.expose([ARK])
+    await store.ledger.commit([again.void()], None)
+    anew = await store.ledger.reserve("again", 100, limits)
+    await store.ledger.commit([anew.settle(charge(40))], row("again", 40), [ARK, ARK])
     await store.ledger.reserve("running", 100, limits)
     return store
 
@@ -54,6 +62,9 @@ FLIPS = [
     "UPDATE entry SET amount = amount - 1 WHERE kind = 'exposure' AND request_id = 'cut off'",
     "UPDATE entry SET amount = amount - 1 WHERE kind = 'recovered'",
     "UPDATE entry SET amount = amount - 1 WHERE kind = 'topup'",
+    "UPDATE entry SET amount = amount + 1 WHERE kind = 'exposure' AND request_id = 'again' AND leg = 0",
+    "DELETE FROM entry WHERE kind = 'exposure' AND request_id = 'again' AND leg = 1",
+    "UPDATE entry SET request_id = 'b' WHERE kind = 'exposure' AND request_id = 'again' AND leg = 1",
     "UPDATE entry SET debit = 'key:cd' WHERE request_id = 'a'",
     "UPDATE entry SET credit = 'provider:other' WHERE request_id = 'a'",
     "UPDATE entry SET credit = 'wallet:team-b' WHERE kind = 'topup'",
@@ -85,6 +96,22 @@ async def test_each_flipped_row_is_found(kept: Store) -> None:
 
         assert await kept.writer.run(flip_and_verify), f"nobody noticed: {flip}"
     assert await kept.reports.verify() == []
+
+
+async def test_what_is_charged_though_its_hold_was_void_is_found(store: Store) -> None:
+    held = await store.ledger.reserve("a", 100, [window(1000)])
+    await store.ledger.commit([held.void()], row("a", 5))
+    assert await store.reports.verify() == ["hold of a: it is void, its entries say 5"]
+
+
+async def test_what_a_window_counts_twice_is_found(store: Store) -> None:
+    """Together with its hold and its sum, as a fault of the books would."""
+    held = await store.ledger.reserve("a", 100, [window(1000, "gateway")])
+    await store.ledger.commit([held.void()], row("a", 0), [ARK])
+    twice = ["UPDATE hold_leg SET posted = 60", "UPDATE spending SET posted = 60"]
+    await store.writer.run(lambda db: [db.exec_driver_sql(statement) and None for statement in twice])
+    (found,) = await store.reports.verify()
+    assert found == "exposure of a: the gateway's daily windows counted 60, its entries say 30"
 
 
 @pytest.mark.parametrize("rows_a_slice", [1, 2, 3])
