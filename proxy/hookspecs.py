@@ -126,7 +126,8 @@ class Request:
         """What did it cost? First answer wins. Called at the end of every request that got past `reserve`, whatever its
         end, and before that every two seconds of a stream for what it has come to, so it must have no effects.
 
-        None: ask the next; nobody answers: nothing is charged. Then every Hold is settled or voided, before the last byte.
+        None: ask the next; nobody answers: nothing is charged. Where nothing was served (`outcome.usage` is None) nothing is
+        charged either, whatever the answer's amount. Then every Hold is settled or voided, before the last byte.
         """
 
     @hookspec

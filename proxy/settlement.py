@@ -95,7 +95,10 @@ async def settle(story: Story, ledger: Ledger) -> None:
     try:
         lacks = partial(charge_lacks, outcome.usage)
         charge: Charge | None = await story.ctx.snapshot.chain.first("meter", story.ctx, Charge, lacks, outcome)
-        story.charge = charge if story.usage is not None else None
+        if story.usage is not None:
+            story.charge = charge
+        elif charge is not None:
+            charge = charge._replace(amount_nanousd=0)  # of its usage row: nothing was served, and its holds are void
         if fault := await _close(story, story.charge):
             raise fault
     except GatewayError:
