@@ -54,10 +54,13 @@ class Deadlines:
 
     def _tick(self) -> None:
         now_s = self.loop.time()
-        for deadline in [deadline for deadline in self._open if deadline.when_s <= now_s]:
-            self._open.discard(deadline)
-            deadline.expire()
-        self._timer = self.loop.call_later(TICK_S, self._tick) if self._open else None
+        try:
+            for deadline in [deadline for deadline in self._open if deadline.when_s <= now_s]:
+                self._open.discard(deadline)
+                deadline.expire()
+        finally:
+            # One that raises is the loop's to tell; the others are due at the next tick.
+            self._timer = self.loop.call_later(TICK_S, self._tick) if self._open else None
 
 
 class _Deadline:
