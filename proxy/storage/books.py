@@ -16,8 +16,10 @@ from proxy.context import Charge
 from proxy.errors import BadRequest, RequestError
 from proxy.storage.keys import KeyRecord
 from proxy.storage.ledger import Exposure, Posting, Prospect, Subject, UsageRow, Window
-from proxy.storage.records import Held, Spending, bounded_count, bounded_text, payer
+from proxy.storage.marks import Marks
+from proxy.storage.records import Held, Spending, bounded_count, bounded_text
 from proxy.storage.refusals import refusal
+from proxy.storage.sheet import Sheet
 from proxy.storage.spendings import GATEWAY, Spendings, key_of
 from proxy.storage.statements import Cursor, Statements
 from proxy.storage.tables import MAX_BALANCE
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 
 EPOCH_BITS = 40
 """A hold's id is its owner's epoch, then a count: unique without asking the database."""
-LINGER_NS = 100_000_000
-"""How long a mark may stay unwritten."""
 LABELS = 6
 """Of a subject."""
 
@@ -43,22 +43,16 @@ class Books:
         self._made = 0
         self._now_ns = 0
         self._careful = False
+        self._open: dict[str, Held] = {}
+        self._marks = Marks()
         self.forget()
 
     def forget(self) -> None:
-        """What is in memory may not be what is stored: read it anew before the next operation."""
+        """What is in memory may not be what is stored: read it anew before the next operation. What was marked stays so."""
         self._loaded = False
-        self._open: dict[str, Held] = {}
         self._spendings = Spendings(self._cursor, self._sql)
-        self._subjects: dict[tuple[str, ...], int] = {}
-        self._prices: dict[str, int] = {}
-        self._changed_holds: dict[int, Held] = {}
-        self._marked_holds: dict[int, Held] = {}
-        self._marked_ns = 0
-        self._changed_spendings: set[Spending] = set()
-        self._legs: dict[tuple[int, int], int | None] = {}
-        self._entries: list[tuple[Any, ...]] = []
-        self._usage: list[tuple[Any, ...]] = []
+        self._sheet = Sheet(self._cursor, self._sql)
+        self._marks.undo()
 
     @property
     def unsettled(self) -> int:
@@ -68,24 +62,24 @@ class Books:
     @property
     def unwritten(self) -> bool:
         """Whether some marks wait to be written."""
-        return bool(self._marked_holds)
+        return bool(self._marks)
 
     def apply(self, operations: Sequence[Operation], now_ns: int, *, careful: bool = False) -> list[Any]:
         """Decide the operations one after another and write what they come to. Returns an answer to each.
 
         careful: look into the database for holds that are over; one operation at a time.
         """
+        self._marks.begin()
         if not self._loaded:
             self._load()
-        self._now_ns, self._careful = now_ns, careful
+        self._now_ns = self._sheet.now_ns = now_ns
+        self._careful = careful
         answers = [operation.apply(self) for operation in operations]
         if not operations:
             self._cursor.execute(self._sql.seen, (now_ns, self._epoch))
-        if not operations or not 0 <= now_ns - self._marked_ns < LINGER_NS:
-            # Most holds are over before, and their marks need not be written at all.
-            self._changed_holds.update(self._marked_holds)
-            self._marked_holds.clear()
-        self._flush()
+        if not operations or self._marks.due(now_ns):
+            self._sheet.holds.update(self._marks.take())
+        self._sheet.write()
         return answers
 
     def reserve(
@@ -141,10 +135,10 @@ class Books:
         for spending, needed in more.items():
             spending.pending += needed
             if spending not in held.spendings:
-                self._legs[held.id, spending.id] = None
+                self._sheet.legs[held.id, spending.id] = None
         held.amount, held.spendings = whole, tuple(more)
-        self._changed_holds[held.id] = held
-        self._changed_spendings.update(more)
+        self._sheet.holds[held.id] = held
+        self._sheet.spendings.update(more)
         return whole
 
     def expose(self, request_id: str, exposures: Sequence[Exposure], windows: Sequence[Window]) -> RequestError | None:
@@ -162,7 +156,7 @@ class Books:
             if (left := _left(window, spending)) < amount:
                 return refusal(window, spending.end_s, window.limit_nanousd + spending.credit, left, amount)
         self._close(held, "void", 0, exposure=amount)
-        self._expose_all(request_id, exposures, entered)
+        self._sheet.expose_all(request_id, exposures, entered)
         self._hold(request_id, held.subject[:4], held.user, held.amount, held.created_ns, held.spendings)
         return None
 
@@ -174,14 +168,12 @@ class Books:
         held.dispatched = 1
         if provider:
             held.subject = (*held.subject[:4], route, provider)
-            held.subject_id = self._subject_id(*held.subject)
+            held.subject_id = self._sheet.subject_id(*held.subject)
         if charge is not None:
             held.checkpoint = charge.amount_nanousd
             held.checkpoint_input = bounded_count(charge.usage.input_tokens)
             held.checkpoint_output = bounded_count(charge.usage.output_tokens)
-        if not self._marked_holds:
-            self._marked_ns = self._now_ns
-        self._marked_holds[held.id] = held
+        self._marks.add(held, self._now_ns)
 
     def commit(self, postings: Sequence[Posting], row: UsageRow | None, exposures: Sequence[Exposure] = ()) -> None:
         """Close the holds, enter what was spent and what providers may bill beside it, log the request.
@@ -205,11 +197,11 @@ class Books:
                 continue
             self._close(held, "posted", charge.amount_nanousd, family=charge.family, exposure=exposed)
             if row is None or row.request_id != posting.request_id:
-                self._charge(posting.request_id, held.payer, "", charge.amount_nanousd, charge.price, charge.price_line)
+                self._sheet.charge(posting.request_id, held.payer, "", charge.amount_nanousd, charge.price, charge.price_line)
         if row is not None:
-            self._log(row)
+            self._sheet.log(row)
         if exposures and new:
-            self._expose_all(request_id, exposures, entered)
+            self._sheet.expose_all(request_id, exposures, entered)
 
     def credit(
         self, wallet: str, window: Window, amount: int, operation_id: str, kind: str, actor: str, line: str
@@ -218,14 +210,14 @@ class Books:
         spending = self._spending(window)
         accounts = ("external", f"wallet:{wallet}") if amount > 0 else (f"wallet:{wallet}", "external")
         move = (kind, *accounts, abs(amount))
-        known = next((entry[1:5] for entry in self._entries if entry[0] == operation_id), None)
+        known = next((entry[1:5] for entry in self._sheet.entries if entry[0] == operation_id), None)
         known = known or self._cursor.execute(self._sql.move, (operation_id,)).fetchone()
         if known is None:
             if abs(spending.credit + amount) > MAX_BALANCE:
                 return BadRequest("The wallet can't hold that much.", param="amount_usd")
             spending.credit += amount
-            self._enter(operation_id, *move, None, actor, line)
-            self._changed_spendings.add(spending)
+            self._sheet.enter(operation_id, *move, None, actor, line)
+            self._sheet.spendings.add(spending)
         elif known != move:
             return BadRequest(f"The operation {operation_id[:64]!r} was another one; take a new id.", param="id")
         return spending.credit - spending.posted
@@ -238,9 +230,9 @@ class Books:
         lost: exposure too.
         """
         self._load()
-        self._now_ns = now_ns
+        self._now_ns = self._sheet.now_ns = now_ns
         count = self.abandon([request_id for request_id in self._open if request_id not in keep])
-        self._flush()
+        self._sheet.write()
         return count
 
     def abandon(self, request_ids: Collection[str]) -> int:
@@ -251,16 +243,7 @@ class Books:
             charged = held.checkpoint if held.dispatched else 0
             exposure = max(0, held.amount - charged)
             self._close(held, "recovered", charged, exposure=exposure)
-            line = "the last checkpoint before a crash"
-            if charged:
-                account = f"provider:{held.provider}" if held.provider else "provider"
-                self._enter(held.request_id, "recovered", held.payer, account, charged, None, "recovery", line)
-            if exposure:
-                self._expose(held.request_id, held.provider, exposure, "recovery", line, leg)
-            self._usage.append(
-                (held.request_id, "", held.created_ns, held.subject_id, held.user, 0, held.checkpoint_input, 0,
-                 held.checkpoint_output, 0, 1, charged, None, 0, None, 0, 0, "", "recovered", 0, "")
-            )  # fmt: skip
+            self._sheet.recover(held, charged, exposure, leg)
         return len(abandoned)
 
     def _hold(
@@ -276,18 +259,18 @@ class Books:
         self._made += 1
         hold_id = self._epoch << EPOCH_BITS | self._made
         labels = (*labels, "", "")
-        row = (hold_id, request_id, self._subject_id(*labels), user, amount, created_ns, "open", 0, 0, 0, 0, 0)
+        row = (hold_id, request_id, self._sheet.subject_id(*labels), user, amount, created_ns, "open", 0, 0, 0, 0, 0)
         held = Held(row, labels, spendings)
-        self._open[request_id] = self._changed_holds[hold_id] = held
+        self._open[request_id] = self._sheet.holds[hold_id] = held
         for spending in spendings:
             spending.pending += amount
-            self._legs[hold_id, spending.id] = None
-        self._changed_spendings.update(spendings)
+            self._sheet.legs[hold_id, spending.id] = None
+        self._sheet.spendings.update(spendings)
 
     def _close(self, held: Held, state: str, posted: int, *, family: str = "", exposure: int = 0) -> None:
         held.state, held.posted = state, posted
-        self._marked_holds.pop(held.id, None)
-        self._changed_holds[held.id] = held
+        self._marks.drop(held)
+        self._sheet.holds[held.id] = held
         for spending in held.spendings:
             spending.pending -= held.amount
             part = posted
@@ -298,74 +281,31 @@ class Books:
             spending.posted += part
             spending.overrun += max(0, part - held.amount)
             if part != posted:
-                self._legs[held.id, spending.id] = part
-        self._changed_spendings.update(held.spendings)
-
-    def _log(self, row: UsageRow) -> None:
-        wallet = row.wallet or ""
-        subject_id = self._subject_id(row.key, wallet, row.model, row.family, row.route, row.provider)
-        counts = (row.input_tokens, row.cached_input_tokens, row.output_tokens, row.reasoning_tokens)
-        self._usage.append(
-            (row.request_id, bounded_text(row.client_request_id), row.received_ns, subject_id, bounded_text(row.user),
-             row.attempts, *map(bounded_count, counts), int(row.estimated), row.debit_nanousd, row.cost_nanousd,
-             row.latency_ms, row.first_token_ms, row.overhead_ms, row.status, row.code, row.end, int(row.stream),
-             row.also_counted)
-        )  # fmt: skip
-        account = payer(row.key, wallet)
-        self._charge(row.request_id, account, row.provider, row.debit_nanousd, row.price, row.price_line)
-
-    def _charge(self, request_id: str, account: str, provider: str, amount: int, price: str, line: str) -> None:
-        if amount:
-            price_id = self._price_id(price) if price else None
-            account_there = f"provider:{provider}" if provider else "provider"
-            self._enter(request_id, "charge", account, account_there, amount, price_id, "", line)
+                self._sheet.legs[held.id, spending.id] = part
+        self._sheet.spendings.update(held.spendings)
 
     def _entered(self, request_id: str) -> int:
         """How many exposures of a request are in the ledger, whatever has become of the hold that they were entered with."""
-        self._flush()
+        self._sheet.write()
         return int(self._cursor.execute(self._sql.exposures_of, (request_id,)).fetchone()[0])
-
-    def _expose_all(self, request_id: str, exposures: Sequence[Exposure], entered: int) -> None:
-        """Enter all but the first few, which were entered before."""
-        for leg, exposure in enumerate(exposures):
-            if leg >= entered:
-                self._expose(request_id, exposure.provider, exposure.amount_nanousd, "", exposure.line, leg)
-
-    def _expose(self, request_id: str, provider: str, amount: int, actor: str, line: str, leg: int) -> None:
-        account = f"exposure:{provider}" if provider else "exposure"
-        self._enter(request_id, "exposure", "operator", account, amount, None, actor, line, leg)
-
-    def _enter(
-        self,
-        key: str,
-        kind: str,
-        debit: str,
-        credit: str,
-        amount: int,
-        price_id: int | None,
-        actor: str,
-        line: str,
-        leg: int = 0,
-    ) -> None:
-        self._entries.append((key, kind, debit, credit, amount, price_id, actor, line, self._now_ns, leg))
 
     def _spending(self, window: Window) -> Spending:
         return self._spendings.find(window, self._now_ns) or self._begin_spending(window)
 
     def _begin_spending(self, window: Window) -> Spending:
         """A new window, which counts what was spent in it before and holds for what runs: a limit may come in its middle."""
-        self._flush()
+        self._sheet.write()
         found = self._spendings.begin(window)
         for held in self._running_in(window):
             held.spendings = (*held.spendings, found)
             found.pending += held.amount
-            self._legs[held.id, found.id] = None
-            self._changed_spendings.add(found)
+            self._sheet.legs[held.id, found.id] = None
+            self._sheet.spendings.add(found)
         return found
 
     def _unbegun(self, window: Window) -> Spending:
         """What a new window would begin with."""
-        self._flush()
+        self._sheet.write()
         carried, pending = self._spendings.spent_before(window), sum(held.amount for held in self._running_in(window))
         return Spending((0, window.scope, window.period, window.start_s, window.end_s, 0, carried, pending, 0, carried))
 
@@ -376,46 +316,19 @@ class Books:
             if held.created_ns >= window.start_s * 10**9 and (window.scope == GATEWAY or (key and held.subject[0] == key)):
                 yield held
 
-    def _subject_id(self, *labels: str) -> int:
-        found = self._subjects.get(labels)
-        if found is None:
-            self._sql.new_subjects.write(self._cursor, [labels])
-            (found,) = self._cursor.execute(self._sql.subject_id, labels).fetchone()
-            self._subjects[labels] = found
-        return found
-
-    def _price_id(self, stamp: str) -> int:
-        found = self._prices.get(stamp)
-        if found is None:
-            self._sql.new_prices.write(self._cursor, [(stamp,)])
-            (found,) = self._cursor.execute(self._sql.price_id, (stamp,)).fetchone()
-            self._prices[stamp] = found
-        return found
-
     def _load(self) -> None:
-        """Every open hold, with its windows."""
+        """Every open hold, with its windows and what was marked."""
+        self._open = {}
         legs: dict[int, list[Spending]] = {}
         for hold_id, *row in self._cursor.execute(self._sql.open_legs).fetchall():
             legs.setdefault(hold_id, []).append(self._spendings.of_row(row))
         for row in self._cursor.execute(self._sql.open_holds).fetchall():
             held = Held(row[:-LABELS], row[-LABELS:], tuple(legs.get(row[0], ())))
             self._open[held.request_id] = held
+        for held, told in self._marks.again(self._open):
+            held.take(told)
+            held.subject_id = self._sheet.subject_id(*held.subject)
         self._loaded = True
-
-    def _flush(self) -> None:
-        holds = [held.row() for held in self._changed_holds.values()]
-        if self._sql.holds.write(self._cursor, holds) != len(holds):
-            raise RuntimeError("a hold that was open in memory is over in the store")
-        self._sql.legs.write(self._cursor, [(*ids, posted) for ids, posted in self._legs.items()])
-        self._sql.spendings.write(self._cursor, [spending.row() for spending in self._changed_spendings])
-        self._sql.entries.write(self._cursor, self._entries)
-        self._sql.usage.write(self._cursor, self._usage)
-        self._changed_holds.clear()
-        self._changed_spendings.clear()
-        self._legs.clear()
-        self._entries.clear()
-        self._usage.clear()
-
 
 def _fit(amount: int, windows: Sequence[Window], spendings: Sequence[Spending], floor: int | None) -> int | RequestError:
     """What can be held in all the windows: the amount or, with a floor, the most that fits. Else the refusal."""

@@ -70,6 +70,12 @@ class Held:
         """Where it was sent, "" if nowhere."""
         return self.subject[5]
 
+    def take(self, told: Held) -> None:
+        """What the same hold was told, as far as it is no id of the store's."""
+        self.dispatched, self.subject = told.dispatched, told.subject
+        self.checkpoint = told.checkpoint
+        self.checkpoint_input, self.checkpoint_output = told.checkpoint_input, told.checkpoint_output
+
     def row(self) -> tuple[Any, ...]:
         return (self.id, self.request_id, self.subject_id, self.user, self.amount, self.created_ns, self.state,
                 self.dispatched, self.checkpoint, self.checkpoint_input, self.checkpoint_output, self.posted)  # fmt: skip

@@ -23,8 +23,9 @@ from sqlalchemy.exc import DBAPIError
 
 from proxy.clock import Clock
 from proxy.errors import LedgerUnavailable
-from proxy.storage.books import LINGER_NS, Books
+from proxy.storage.books import Books
 from proxy.storage.emergency import Emergency
+from proxy.storage.marks import LINGER_NS
 from proxy.storage.operations import Call, Commit, Operation, Stop
 from proxy.storage.owner import begin_epoch, end_epoch
 from proxy.storage.sqlite import Database, StoreError, cannot_write
@@ -211,7 +212,7 @@ class Writer:
 
     def _turn(self, database: Database, books: Books) -> Stop | None:
         """One batch. Returns the order to stop, if there was one."""
-        gathered = self._batch = self._gather()
+        gathered = self._batch = self._gather(books)
         calls = [operation for operation in gathered if type(operation) is Call]
         stop = next((operation for operation in gathered if type(operation) is Stop), None)
         special = (Call, Stop)
@@ -226,11 +227,11 @@ class Writer:
             log.critical("%d operations could not be written before the store was closed", len(self._kept))
         return stop
 
-    def _gather(self) -> list[Operation]:
+    def _gather(self, books: Books) -> list[Operation]:
         """Everything that waits. While requests run it takes no longer than a moment, as they may have left notes."""
         queue, notes = self._queue, self._notes
         batch: list[Operation] = []
-        timeout_s = LINGER_S if self.unsettled else RETRY_S if self._kept or self._problem else None
+        timeout_s = LINGER_S if books.unsettled or books.unwritten else RETRY_S if self._kept or self._problem else None
         try:
             batch.append(queue.get(timeout=timeout_s))
             while len(batch) < BATCH:

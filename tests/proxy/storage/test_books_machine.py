@@ -69,8 +69,6 @@ class BooksMachine(RuleBasedStateMachine):
         self.database.begin()
         try:
             (answer,) = self.books.apply([operation], self.now_ns, careful=True)
-            if self.books.unwritten:
-                self.books.apply([], self.now_ns)  # as a moment later
         finally:
             self.database.commit()
         return answer
@@ -184,14 +182,25 @@ class BooksMachine(RuleBasedStateMachine):
             hold.exposed, hold.checkpoint = (*hold.exposed, *more), None
             self.posted["gateway"] += sum(more) if windows else 0
 
-    @rule()
-    def forget(self) -> None:
-        """As after a failed transaction."""
+    @rule(request=REQUESTS, told=st.booleans())
+    def fail(self, request: str, told: bool) -> None:
+        """A transaction comes to nothing; but a mark is known from then on."""
+        self.database.begin()
+        charged = charge(7)
+        failing = Mark(request, charged) if told else Commit(None, [Posting(request_id=request, charge=charged)], None)
+        self.books.apply([failing], self.now_ns, careful=True)
         self.books.forget()
+        self.database.rollback()
+        if told and request in self.holds and self.holds[request].state == "open":
+            self.holds[request].checkpoint = 7
 
     @precondition(lambda self: any(hold.state == "open" for hold in self.holds.values()))
     @rule()
     def crash(self) -> None:
+        if hasattr(self, "books"):
+            self.database.begin()
+            self.books.apply([], self.now_ns)  # a moment later
+            self.database.commit()
         epoch = begin_epoch(self.database, self.now_ns)
         self.books = self.books_type(self.database.cursor, self.statements, epoch)
         self.database.begin()
