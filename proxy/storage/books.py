@@ -4,7 +4,7 @@
 
 A window's room is its limit + credit − posted − pending. `posted` and `pending` are a cache of holds and entries, kept in
 the same transaction; limits are not stored, each reservation brings them. After a failed transaction everything in memory is
-forgotten and read anew. All of this runs in the writer's thread.
+forgotten and read anew, except what holds were marked with. All of this runs in the writer's thread.
 """
 
 from __future__ import annotations

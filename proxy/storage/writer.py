@@ -231,7 +231,9 @@ class Writer:
         """Everything that waits. While requests run it takes no longer than a moment, as they may have left notes."""
         queue, notes = self._queue, self._notes
         batch: list[Operation] = []
-        timeout_s = LINGER_S if books.unsettled or books.unwritten else RETRY_S if self._kept or self._problem else None
+        timeout_s = LINGER_S if books.unsettled or books.unwritten else None
+        if self._kept or self._problem:
+            timeout_s = RETRY_S
         try:
             batch.append(queue.get(timeout=timeout_s))
             while len(batch) < BATCH:
