@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from proxy.configtypes import (
-    Amount,
+    Budget,
     Count,
     Date,
     EmptyIsNone,
@@ -27,7 +27,7 @@ from proxy.trust import Trust, TrustError, read_trust
 
 OnDisconnect = Literal["cancel", "drain", "finish"]
 OptionalCount = Annotated[Count | None, EmptyIsNone]
-OptionalAmount = Annotated[Amount | None, EmptyIsNone]
+OptionalBudget = Annotated[Budget | None, EmptyIsNone]
 OptionalSeconds = Annotated[Seconds | None, EmptyIsNone]
 OptionalSecret = Annotated[Secret | None, EmptyIsNone]
 OptionalText = Annotated[Text | None, EmptyIsNone]
@@ -189,8 +189,8 @@ class ExchangeRateConfig(Section):
 class BudgetConfig(Section):
     """What may be spent in a window of time."""
 
-    daily_usd: OptionalAmount = Field(None, description="USD a day; left out: no limit.")
-    monthly_usd: OptionalAmount = Field(None, description="USD a month; left out: no limit.")
+    daily_usd: OptionalBudget = Field(None, description="USD a day; left out: no limit.")
+    monthly_usd: OptionalBudget = Field(None, description="USD a month; left out: no limit.")
 
 
 class MetricsConfig(Section):

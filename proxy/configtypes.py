@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, WithJsonSch
 from pydantic_core import PydanticCustomError
 
 from proxy.environment import FromEnvironment
+from proxy.money import MAX_BUDGET_USD
 from proxy.secret import Secret
 
 _INTEGER = re.compile(r"[-+]?[0-9]{1,18}")
@@ -171,6 +172,8 @@ Listen = Annotated[Text, AfterValidator(_listen)]
 
 Amount = Annotated[Decimal, *_exact(10**9, 9)]
 """Money; a nano is the smallest that is counted."""
+Budget = Annotated[Decimal, *_exact(MAX_BUDGET_USD, 9)]
+"""USD that may be spent."""
 Rate = Annotated[Decimal, *_exact(10**6, 6)]
 """A price per 1M tokens; a millionth of the unit is the smallest that is counted."""
 Factor = Annotated[Decimal, *_exact(1000, 6)]

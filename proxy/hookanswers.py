@@ -14,12 +14,13 @@ from proxy.chat import FINISH_REASONS, Extra, Finish, Part, ReasoningDelta, Star
 from proxy.context import Charge, Limits, Principal, RateLimit
 from proxy.errors import GatewayError
 from proxy.jsontext import dumps
-from proxy.money import MAX_NANOUSD
+from proxy.money import MAX_BUDGET_USD, MAX_NANOUSD
 from proxy.replyheaders import sendable
 from proxy.storage.keys import KeyRecord
 
 _counts = attrgetter(*(name for name, kind in get_type_hints(Usage).items() if kind is int))
 _MOST_TOKENS = 2**53
+_MOST_BUDGET = MAX_BUDGET_USD * 10**9
 _TEXT = (("text", str), ("index", int))
 _MEMBERS: Mapping[type, tuple[tuple[str, type | tuple[type, ...]], ...]] = {
     Started: (("id", (str, NoneType)), ("created", (int, NoneType)), ("model", (str, NoneType)), ("fields", Mapping)),
@@ -92,7 +93,7 @@ def is_counted(usage: Usage) -> bool:
 
 
 def _is_limits(limits: object) -> bool:
-    return isinstance(limits, Limits) and all(limit is None or _is_amount(limit) for limit in limits)
+    return isinstance(limits, Limits) and all(limit is None or _is_amount(limit, _MOST_BUDGET) for limit in limits)
 
 
 def _is_usage(usage: object) -> bool:
@@ -102,8 +103,8 @@ def _is_usage(usage: object) -> bool:
     return min(counts) >= 0 and max(counts) <= _MOST_TOKENS
 
 
-def _is_amount(amount: object) -> bool:
-    return type(amount) is int and 0 <= amount <= MAX_NANOUSD
+def _is_amount(amount: object, most: int = MAX_NANOUSD) -> bool:
+    return type(amount) is int and 0 <= amount <= most
 
 
 def _is_text(text: object) -> bool:

@@ -17,7 +17,7 @@ from proxy.config import BUILT_IN_PLUGINS
 from proxy.configtypes import did_you_mean
 from proxy.context import Limits, RateLimit
 from proxy.errors import BadRequest
-from proxy.money import nano_to_usd, usd_to_nano
+from proxy.money import MAX_BUDGET_USD, nano_to_usd, usd_to_nano
 from proxy.registry import Registry
 from proxy.snapshot import Snapshot
 from proxy.storage.keys import KeyRecord
@@ -46,7 +46,7 @@ def _money(value: Any) -> Any:
 
 
 Usd = Annotated[
-    Annotated[Decimal, Field(le=10**9)] | None,
+    Annotated[Decimal, Field(le=MAX_BUDGET_USD)] | None,
     BeforeValidator(_money),
     WithJsonSchema({"type": ["string", "number", "null"], "examples": ["1.50"]}),
 ]

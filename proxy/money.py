@@ -20,6 +20,8 @@ from proxy.chat import NO_CALLS, Usage
 
 MAX_NANOUSD = 10**15
 """One million USD: no single amount is larger."""
+MAX_BUDGET_USD = 10**9
+"""No budget is larger; the ledger counts in 64 bits."""
 ONE = Fraction(1)
 SYMBOLS = {"USD": "$", "CNY": "¥"}
 

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from proxy.control import at
 from tests.e2e import files
 from tests.e2e.conftest import Answered, Serve, Served
 from tests.fakes import FakeArk, FakeOpenAI
@@ -186,6 +187,20 @@ async def test_what_can_not_be_charged_is_given_back(serve: Serve, fake_openai: 
     assert (answered.status, answered.error["code"]) == (500, "plugin_error")
     assert await served.metric("paifang_ledger_unsettled") == 0
     assert await spent(served) == 0
+
+
+@pytest.mark.parametrize("period", ["daily_usd", "monthly_usd"])
+@pytest.mark.parametrize("usd", [2_000_000, 1_000_000_000])
+async def test_a_budget_may_be_larger_than_any_single_amount(
+    serve: Serve, fake_openai: FakeOpenAI, period: str, usd: int
+) -> None:
+    served = await limited(serve, fake_openai, **{period: usd})
+    assert (await served.chat(max_tokens=6)).status == 200
+    assert await spent(served) == 6_000_000
+    await served.gateway.listen_control(served.gateway.file.parent / "c.sock")
+    async with at(served.gateway.file.parent / "c.sock") as caller:
+        made = await caller.call("POST", "keys", {"name": "more", "budget": {period: str(usd)}})
+    assert (await served.chat(max_tokens=6, key=made["key"])).status == 200
 
 
 async def test_too_little_money_clamps_the_answer(serve: Serve, fake_openai: FakeOpenAI) -> None:

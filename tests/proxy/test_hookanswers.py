@@ -17,10 +17,17 @@ USAGE = Usage(input_tokens=3, output_tokens=5)
     [
         Principal(id="ci"),
         Principal(id="用户", wallet="team", budget=Limits(daily_nanousd=5), family_budgets={"doubao": Limits()}),
+        Principal(id="ci", budget=Limits(daily_nanousd=10**18, monthly_nanousd=0)),
     ],
 )
 def test_sound_principals(principal: Principal) -> None:
     assert principal_lacks(principal) == ""
+
+
+def test_a_budget_has_a_bound() -> None:
+    told = "Principal whose budgets are Limits"
+    assert principal_lacks(Principal(id="ci", budget=Limits(daily_nanousd=10**18 + 1))) == told
+    assert principal_lacks(Principal(id="ci", family_budgets={"doubao": Limits(monthly_nanousd=-1)})) == told
 
 
 @pytest.mark.parametrize(
