@@ -201,12 +201,14 @@ class Attempts:
         advance(story.ctx, "chat", story.asked)
         changed = await planning.transformed(story.ctx, story.asked)
         advance(story.ctx, "chat", changed)
-        if changed is not story.asked and _may_cost_more(story, changed):
+        if changed is story.asked:
+            return
+        if _may_cost_more(story, changed):
             # More than is held: hold anew before anything is sent.
             await settlement.reserve_anew(story, self._app.keys, self._app.ledger)
-            assert story.target is not None
-            story.target = planning.as_held(story.ctx, story.target)
-            advance(story.ctx, "target", story.target)
+        assert story.target is not None
+        story.target = planning.as_changed(story.ctx, story.target)
+        advance(story.ctx, "target", story.target)
 
     async def _converse(self, story: Story, exchange: Exchange, deadline_s: float) -> None:
         """Do what the exchange says until it is done, and pass on what it answers."""

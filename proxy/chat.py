@@ -13,9 +13,9 @@ mean, for plugins and for estimates.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 NO_CALLS: Mapping[str, int] = MappingProxyType({})
@@ -48,10 +48,6 @@ class ChatRequest:
         """What requests with the same beginning have in common, as the client says: its prompt_cache_key, or else its user."""
         named = self.body.get("prompt_cache_key") or self.body.get("user")
         return named if isinstance(named, str) else None
-
-    def with_body(self, body: Mapping[str, Any], body_bytes: int) -> Self:
-        """The same request with another body, as a plugin transformed it."""
-        return replace(self, body=body, body_bytes=body_bytes, n=body.get("n", 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,7 +144,7 @@ class Explainer:
         if changed is not chat:
             # Live, more is held where a plugin made it larger; if it fits now, it fits beside what is not held.
             ctx = replace(ctx, chat=changed)
-            target = planning.as_held(_held(ctx, await self._forecasts(ctx), answer), target)
+            target = planning.as_changed(_held(ctx, await self._forecasts(ctx), answer), target)
         provider = ctx.snapshot.providers[target.provider]
         credential = MASK if provider.credential or provider.access else provider.credential
         provider = replace(provider, signer="")

@@ -111,7 +111,8 @@ class Request:
     def transform_request(self, ctx: RequestContext, body: Mapping[str, Any], config: Any) -> Mapping[str, Any] | None:
         """Change the Chat Completions body before its adapter sees it; each plugin gets the last one's answer.
 
-        None: unchanged. `ctx.target` is the route. Changing "model" has no effect: the route says which model answers.
+        None: unchanged. `ctx.target` is the route. Changing "model" has no effect: the route says which model answers. The
+        output cap can be lowered, not raised; the client is answered as it asked, streamed or not.
         """
 
     @hookspec

@@ -129,7 +129,10 @@ async def transformed(ctx: RequestContext, chat: ChatRequest) -> ChatRequest:
     copy = copied(chat.body)
     advance(ctx, "chat", replace(chat, body=copy))
     body = await ctx.snapshot.chain.fold("transform_request", ctx, copy, Mapping, lacks, in_place=True)
-    return chat if said == asked else chat.with_body(body, len(said))
+    if said == asked:
+        return chat
+    named = {**body, "model": chat.model}
+    return tasks.request_of(chat.task, {name: value for name, value in named.items() if value is not None}, len(said))
 
 
 async def transformed_events(ctx: RequestContext, events: Sequence[ChatEvent]) -> list[ChatEvent]:
@@ -154,6 +157,13 @@ def lowered(candidates: Sequence[Target], cap: int) -> tuple[Target, ...]:
 def as_held(ctx: RequestContext, target: Target) -> Target:
     """The target with the output cap that the holds cover."""
     return next(candidate for candidate in ctx.candidates if candidate.label == target.label)
+
+
+def as_changed(ctx: RequestContext, target: Target) -> Target:
+    """The target as held, with no larger output cap than a plugin has written into the request."""
+    held = as_held(ctx, target)
+    cap = ctx.chat.max_output_tokens if ctx.chat else None
+    return held if cap is None else held.capped(min(held.output_cap, cap))
 
 
 ENDPOINTS: Mapping[Task, str] = {"chat": "/v1/chat/completions", "embeddings": "/v1/embeddings"}

@@ -29,17 +29,20 @@ def parse(raw: bytes) -> ChatRequest:
 
     Raises: BadRequest (invalid_json, or invalid_value with `param`).
     """
-    body = read_body(raw, REQUIRED, CHECKS)
-    options = body.get("stream_options", {})
-    caps = [body[name] for name in ("max_tokens", "max_completion_tokens") if name in body]
+    return request_of(read_body(raw, REQUIRED, CHECKS), len(raw))
+
+
+def request_of(body: Mapping[str, Any], body_bytes: int) -> ChatRequest:
+    """What a checked body without nulls asks for."""
+    cap, other = body.get("max_tokens"), body.get("max_completion_tokens")
     return ChatRequest(
         body=body,
-        body_bytes=len(raw),
+        body_bytes=body_bytes,
         model=body["model"],
         stream=body.get("stream", False),
-        include_usage=bool(options.get("include_usage")),
+        include_usage="stream_options" in body and bool(body["stream_options"].get("include_usage")),
         n=body.get("n", 1),
-        max_output_tokens=min(caps) if caps else None,
+        max_output_tokens=cap if other is None else other if cap is None else min(cap, other),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from proxy.chat import ChatRequest
@@ -19,8 +20,12 @@ def parse(raw: bytes) -> ChatRequest:
 
     Raises: BadRequest (invalid_json, or invalid_value with `param`).
     """
-    body = read_body(raw, REQUIRED, CHECKS)
-    return ChatRequest(body=body, body_bytes=len(raw), model=body["model"], task="embeddings")
+    return request_of(read_body(raw, REQUIRED, CHECKS), len(raw))
+
+
+def request_of(body: Mapping[str, Any], body_bytes: int) -> ChatRequest:
+    """What a checked body without nulls asks for."""
+    return ChatRequest(body=body, body_bytes=body_bytes, model=body["model"], task="embeddings")
 
 
 def _input(name: str, value: Any) -> None:

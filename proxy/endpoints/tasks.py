@@ -26,6 +26,11 @@ def parse(task: Task, body: Mapping[str, Any]) -> ChatRequest:
     return (chat.parse if task == "chat" else embeddings.parse)(dumps(body))
 
 
+def request_of(task: Task, body: Mapping[str, Any], body_bytes: int) -> ChatRequest:
+    """What a checked body without nulls asks for."""
+    return (chat.request_of if task == "chat" else embeddings.request_of)(body, body_bytes)
+
+
 def question(task: Task, body: Mapping[str, Any]) -> ChatRequest:
     """A request with these members, the smallest there is where they don't say what to answer. Raises: BadRequest."""
     return parse(task, {**SMALLEST[task], **body})

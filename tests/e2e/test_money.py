@@ -134,6 +134,57 @@ async def test_a_plugin_that_asks_for_more_choices_needs_the_money_for_them(
     assert fake_openai.requests == []
 
 
+LOWERED = [
+    ('{**body, "max_tokens": 2}', {}, 2),
+    ('{**body, "max_tokens": 2}', {"max_tokens": 6}, 2),
+    ('{**body, "max_tokens": 2}', {"max_completion_tokens": 6}, 2),
+    ('{**body, "max_completion_tokens": 2, "max_tokens": None}', {"max_tokens": 6}, 2),
+    ('{**body, "max_tokens": 9}', {"max_tokens": 6}, 6),
+    ('{**body, "max_tokens": None}', {"max_tokens": 6}, 6),
+    ('{**body, "max_tokens": 2**20, "n": None}', {}, 4096),
+]
+
+
+@pytest.mark.parametrize(("change", "asked", "cap"), LOWERED)
+async def test_a_plugin_may_lower_the_cap_and_raises_it_in_vain(
+    serve: Serve, fake_openai: FakeOpenAI, change: str, asked: dict[str, int], cap: int
+) -> None:
+    served = await serve(
+        providers={"relay": files.relay(fake_openai)},
+        models={"doubao-seed": files.model(files.route("a", "relay", priority=1), files.route("b", "relay"), price=PRICE)},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 10})],
+        plugins=[*REJECT, "./lower.py"],
+        also={"lower.py": f"{MORE_CHOICES}return {change}"},
+    )
+    body = {"model": "doubao-seed", "messages": files.HI, **asked}
+    await served.gateway.listen_control(served.gateway.file.parent / "c.sock")
+    async with at(served.gateway.file.parent / "c.sock") as caller:
+        told = (await caller.call("POST", "explain", {"model": "doubao-seed", "key": "ci", "body": body}))["request"]["body"]
+    fake_openai.fail_next(500, "server_error", "oops")
+    assert (await served.chat(**asked)).headers["x-paifang-route"] == "b"
+    for sent in (told, *(request.body or {} for request in fake_openai.requests)):
+        caps = {sent.get(name) for name in ("max_tokens", "max_completion_tokens")} - {None}
+        assert caps == {cap}
+    assert await spent(served) == 1_000_000 * min(6, cap)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_plugin_says_how_the_provider_is_asked_and_the_client_how_it_is_answered(
+    serve: Serve, fake_openai: FakeOpenAI, streamed: bool
+) -> None:
+    served = await serve(
+        providers={"relay": files.relay(fake_openai)},
+        models={"doubao-seed": files.model(files.route("a", "relay"), price=PRICE)},
+        plugins=[*REJECT, "./way.py"],
+        keys=[files.key("ci", files.KEY)],
+        also={"way.py": f"{MORE_CHOICES}return {{**body, 'stream': {not streamed}, 'stream_options': None}}"},
+    )
+    answered = await served.chat(stream=streamed)
+    assert answered.headers["content-type"].startswith("text/event-stream" if streamed else "application/json")
+    assert bool((fake_openai.requests[-1].body or {}).get("stream")) is not streamed
+    assert await spent(served) == 6_000_000
+
+
 async def test_what_a_plugin_changed_in_place_is_not_in_the_next_routes_request(
     serve: Serve, fake_openai: FakeOpenAI
 ) -> None:
