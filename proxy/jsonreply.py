@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from sys import getsizeof
 from typing import Any
 
 from aiohttp import web
@@ -27,6 +28,10 @@ from proxy.streaming import Headers, Reply, unnamed
 
 MOST_COLLECTED_BYTES = 64 * 1024 * 1024
 """Of a stream that becomes one object: more than any answer has."""
+EMPTY_BYTES = 1024
+"""What a choice, or a tool call, takes before it has any text."""
+MEMBER_BYTES = 64
+"""What a number among the members takes beyond its JSON."""
 
 
 class JsonReply(Reply):
@@ -44,20 +49,13 @@ class JsonReply(Reply):
     def write(self, events: Sequence[ChatEvent], headers: Headers) -> None:
         """Raises: UpstreamProtocolError: it grows beyond all bounds."""
         for event in events:
-            match event:
-                case Answer(body=body):
-                    self._answer = body
-                case Verbatim(raw=raw, parts=parts):
-                    self._left_bytes -= len(raw)
-                    for part in parts:
-                        self._collect(part)
-                case TextDelta(text=text) | ReasoningDelta(text=text) | ToolCallDelta(arguments=text):
-                    self._left_bytes -= len(text)
-                    self._collect(event)
-                case Usage():
-                    pass
-                case _:
-                    self._collect(event)
+            if isinstance(event, Answer):
+                self._answer = event.body
+            elif isinstance(event, Verbatim):
+                for part in event.parts:
+                    self._collect(part)
+            elif not isinstance(event, Usage):
+                self._collect(event)
         if self._left_bytes < 0:
             raise UpstreamProtocolError(f"The provider answered with more than {MOST_COLLECTED_BYTES >> 20} MiB.")
 
@@ -76,7 +74,8 @@ class JsonReply(Reply):
         choice = self._choices.get(part.index)
         if choice is None:
             choice = self._choices[part.index] = _Choice()
-        choice.add(part)
+            self._left_bytes -= EMPTY_BYTES
+        self._left_bytes -= choice.add(part)
 
     def _assembled(self) -> dict[str, Any]:
         started, fallback = self._started or Started(), unnamed(*self._asked)
@@ -90,6 +89,21 @@ class JsonReply(Reply):
         }
 
 
+class _Call:
+    """One tool call, put together from its parts."""
+
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.name: list[str] = []
+        self.arguments: list[str] = []
+
+    def body(self) -> dict[str, Any]:
+        function = {"name": "".join(self.name), "arguments": "".join(self.arguments)}
+        return {"id": self.id, "type": "function", "function": function}
+
+
 class _Choice:
     """One choice of an answer, put together from its parts."""
 
@@ -98,29 +112,41 @@ class _Choice:
     def __init__(self) -> None:
         self.text: list[str] = []
         self.reasoning: list[str] = []
-        self.calls: dict[int, dict[str, Any]] = {}
+        self.calls: dict[int, _Call] = {}
         self.message: dict[str, Any] = {}
         self.choice: dict[str, Any] = {}
         self.finish: str | None = None
 
-    def add(self, part: Part) -> None:
+    def add(self, part: TextDelta | ReasoningDelta | ToolCallDelta | Extra | Finish) -> int:
+        """Returns about how many bytes it takes."""
         match part:
             case TextDelta(text=text):
                 self.text.append(text)
+                return getsizeof(text)
             case ReasoningDelta(text=text):
                 self.reasoning.append(text)
+                return getsizeof(text)
             case ToolCallDelta():
-                call = self.calls.setdefault(
-                    part.position, {"id": "", "type": "function", "function": {"name": "", "arguments": ""}}
-                )
-                call["id"] = part.id or call["id"]
-                call["function"]["name"] += part.name or ""
-                call["function"]["arguments"] += part.arguments
+                return self._add_to_call(part)
             case Extra(delta=delta, choice=choice):
                 merge(self.message, delta)
                 merge(self.choice, choice)
+                return MEMBER_BYTES + len(dumps((dict(delta), dict(choice))))
             case Finish(reason=reason):
                 self.finish = reason
+                return 0
+
+    def _add_to_call(self, part: ToolCallDelta) -> int:
+        taken_bytes = 0
+        call = self.calls.get(part.position)
+        if call is None:
+            call = self.calls[part.position] = _Call()
+            taken_bytes = EMPTY_BYTES
+        call.id = part.id or call.id
+        call.arguments.append(part.arguments)
+        if part.name:
+            call.name.append(part.name)
+        return taken_bytes + sum(map(getsizeof, (part.id, part.name, part.arguments)))
 
     def body(self, index: int) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant"}
@@ -128,21 +154,28 @@ class _Choice:
         if self.reasoning:
             message["reasoning_content"] = "".join(self.reasoning)
         if self.calls:
-            message["tool_calls"] = [call for _, call in sorted(self.calls.items())]
+            message["tool_calls"] = [call.body() for _, call in sorted(self.calls.items())]
         message.update(self.message)
         return {"index": index, "message": message, "logprobs": None, **self.choice, "finish_reason": self.finish}
 
 
 def merge(whole: dict[str, Any], piece: Mapping[str, Any]) -> None:
-    """Add a piece of a stream to what has come before: texts and lists grow, objects merge, the rest is replaced."""
+    """Add a piece of a stream to what has come before: texts and lists grow, objects merge, the rest is replaced.
+
+    whole: made by this function alone, so that its lists and objects are nobody else's.
+    """
     for name, value in piece.items():
         before = whole.get(name)
         if isinstance(before, str) and isinstance(value, str):
-            whole[name] = before + value
+            whole[name] = None  # a text that nothing else refers to grows in its place
+            before += value
+            whole[name] = before
         elif isinstance(before, list) and isinstance(value, list):
-            whole[name] = [*before, *value]
+            before.extend(value)
         elif isinstance(before, dict) and isinstance(value, Mapping):
-            whole[name] = dict(before)
+            merge(before, value)
+        elif isinstance(value, Mapping):
+            whole[name] = {}
             merge(whole[name], value)
         else:
-            whole[name] = value
+            whole[name] = value.copy() if isinstance(value, list) else value
