@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 
 from proxy.clock import Clock
 from proxy.context import RateLimit
-from proxy.link import Link
+from proxy.errors import Draining
+from proxy.link import Link, LinkLost
 from proxy.ratewindow import SECOND_NS, Entry, Said, Window
 
 SLOT_WAIT_NS = SECOND_NS
@@ -164,17 +165,22 @@ class LinkedRates:
         self._link = link
 
     async def take(self, name: str, limit: RateLimit, requests: int, tokens: int) -> Standing:
-        """Raises: LinkLost."""
+        """Raises: Draining: the other process is gone, and this one ends."""
         asking = asyncio.ensure_future(self._link.call("rates.take", name, _values(limit), requests, tokens))
         try:
             return Standing(*await asyncio.shield(asking))
+        except LinkLost as error:
+            raise _ending() from error
         except asyncio.CancelledError:
             asking.add_done_callback(self._give_back)
             raise
 
     async def look(self, name: str, limit: RateLimit, requests: int, tokens: int) -> Standing:
-        """Raises: LinkLost."""
-        return Standing(*await self._link.call("rates.look", name, _values(limit), requests, tokens))
+        """Raises: Draining: the other process is gone, and this one ends."""
+        try:
+            return Standing(*await self._link.call("rates.look", name, _values(limit), requests, tokens))
+        except LinkLost as error:
+            raise _ending() from error
 
     def _give_back(self, asking: asyncio.Future[tuple[int, ...]]) -> None:
         """Whoever asked is gone, and what was asked for may have been taken."""
@@ -211,6 +217,10 @@ class RatesDesk:
         """The other process is gone."""
         while self._running:
             self._rates.end(self._running.pop(), 0)
+
+
+def _ending() -> Draining:
+    return Draining("The gateway is shutting down.", retry_after_s=1)
 
 
 def _values(limit: RateLimit) -> Values:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from proxy.context import RateLimit
+from proxy.errors import Draining
 from proxy.link import Link
 from proxy.rates import KeptRates, LinkedRates, RatesDesk
 from proxy.ratewindow import SECOND_NS, Window
@@ -84,6 +85,17 @@ async def test_a_client_that_leaves_while_it_is_asked_for_keeps_no_slot(shared: 
     async with asyncio.timeout(1):
         while shared.kept.take("ci", RateLimit(concurrent=1), 0, 0).running > 1:
             await asyncio.sleep(0.01)
+
+
+async def test_where_the_counting_process_is_gone_nothing_is_admitted(shared: Shared) -> None:
+    rates = await shared.join()
+    for _ in range(2):  # while it is asked, and once it is known to be gone
+        asked = asyncio.gather(rates.take("ci", TWO, 1, 10), rates.look("ci", TWO, 1, 10), return_exceptions=True)
+        await asyncio.sleep(0)
+        shared.links[0].close()
+        for error in await asked:
+            assert isinstance(error, Draining)
+            assert (error.status, error.code, error.headers()) == (503, "draining", {"retry-after": "1"})
 
 
 def test_who_takes_over_goes_on_with_the_last_minute() -> None:
