@@ -182,7 +182,9 @@ class Pipeline:
         if policy == "cancel":
             _interrupt(story, "client_gone")
         elif policy == "drain":
-            asyncio.get_running_loop().call_later(DRAIN_S, _interrupt, story, "client_gone")
+            limit = asyncio.get_running_loop().call_later(DRAIN_S, _interrupt, story, "client_gone")
+            if story.task is not None:
+                story.task.add_done_callback(lambda _: limit.cancel())
 
     async def _conclude(self, story: Story) -> None:
         """Close the books of what went wrong, tell the client, then the observers."""
@@ -201,7 +203,7 @@ class Pipeline:
                 story.error = story.error or error
         if story.error is not None:
             try:
-                await story.reply.fail(story.error, story.headers())
+                await story.waiting(story.reply.fail(story.error, story.headers()))
             except ClientGone:
                 story.end = "client_gone"
         if story.told:

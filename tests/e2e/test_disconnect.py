@@ -6,12 +6,14 @@ An output token costs 0.001 USD and input nothing, so that "Hello, you said: hi"
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
 
 from proxy import pipeline
+from proxy.story import Story
 from tests.e2e import files
 from tests.e2e.conftest import Serve, Served
 from tests.fakes import FakeOpenAI
@@ -104,6 +106,21 @@ async def test_the_bill_of_a_client_that_left(
         assert not fake_openai.requests[0].hung_up
     assert await store.reports.verify() == []
     assert store.ledger.unsettled == 0
+
+
+async def test_nothing_is_kept_of_a_drained_request_once_it_is_over(serve: Serve, fake_openai: FakeOpenAI) -> None:
+    served = await serve(
+        providers={"relay": files.relay(fake_openai, on_disconnect="drain")},
+        models={"doubao-seed": files.model(files.route("relay", "relay"), price=PRICE)},
+        keys=[files.key("ci", files.KEY)],
+    )
+    fake_openai.delay(before_s=0.3)
+    await leave(served, fake_openai, stream=False, when=BEFORE)
+    [request_id] = [story.ctx.request_id for story in served.gateway.pipeline.running]
+    await eventually(lambda: not served.gateway.pipeline.unfinished())
+    await asyncio.sleep(0.1)  # its tasks end
+    gc.collect()
+    assert not [kept for kept in gc.get_objects() if isinstance(kept, Story) and kept.ctx.request_id == request_id]
 
 
 async def test_nobody_else_is_asked_for_a_client_that_left(serve: Serve, fake_openai: FakeOpenAI) -> None:
