@@ -138,7 +138,7 @@ class Pipeline:
             raise Draining("The gateway is shutting down.", retry_after_s=1)
         self._load.admit(len(self.running))
         story.enter("auth")
-        await self._authenticate(story)
+        advance(story.ctx, "principal", await authenticate(story.ctx))
         story.enter("")
         chat = await story.waiting(read())
         story.reply = reply_to(chat)
@@ -154,12 +154,6 @@ class Pipeline:
         await settlement.settle(story, self._app.ledger)
         story.enter("")
         await story.waiting(story.reply.end(story.usage_body(), story.headers()))
-
-    async def _authenticate(self, story: Story) -> None:
-        principal = await story.ctx.snapshot.chain.first("authenticate", story.ctx, Principal, principal_lacks)
-        if principal is None:
-            raise Unauthenticated("No API key was given. Send it as `Authorization: Bearer sk-…`.")
-        advance(story.ctx, "principal", principal)
 
     async def _authorize(self, story: Story, chat: ChatRequest) -> None:
         # Step by step: observers of a refused request are told what it asked for.
@@ -220,6 +214,14 @@ class Pipeline:
             self._go_on_beside(story, telling)
         else:
             await telling
+
+
+async def authenticate(ctx: RequestContext) -> Principal:
+    """Who asks. Raises: Unauthenticated, and whatever refuses."""
+    principal: Principal | None = await ctx.snapshot.chain.first("authenticate", ctx, Principal, principal_lacks)
+    if principal is None:
+        raise Unauthenticated("No API key was given. Send it as `Authorization: Bearer sk-…`.")
+    return principal
 
 
 def _interrupt(story: Story, end: str) -> None:

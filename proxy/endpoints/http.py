@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import count
+from typing import Any
 
 from aiohttp import HttpVersion11, hdrs, web
 
@@ -17,12 +19,12 @@ from proxy.context import Principal, RequestContext
 from proxy.endpoints import chat as chat_endpoint
 from proxy.endpoints import embeddings as embeddings_endpoint
 from proxy.endpoints import models as models_endpoint
-from proxy.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeout, Unauthenticated, UnsupportedMediaType
-from proxy.hookanswers import principal_lacks
+from proxy.errors import BadRequest, GatewayError, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
 from proxy.jsonreply import JsonReply
 from proxy.jsontext import dumps
-from proxy.pipeline import Pipeline
+from proxy.pipeline import Pipeline, authenticate
 from proxy.server import Route
+from proxy.snapshot import Snapshot
 from proxy.streaming import JSON, ClientGone, Reply, StreamReply
 
 BODY_GRACE_S = 10.0
@@ -80,22 +82,10 @@ class PublicEndpoints:
         return reply.response
 
     async def models(self, request: web.Request) -> web.StreamResponse:
-        ctx = self._context(request, "/v1/models")
-        try:
-            principal = await self._principal(ctx)
-            body = models_endpoint.listing(ctx.snapshot, principal)
-        except GatewayError as error:
-            return error_response(error, _ids(ctx))
-        return web.Response(body=dumps(body), content_type="application/json", headers=_ids(ctx))
+        return await self._tell(request, models_endpoint.listing)
 
     async def model(self, request: web.Request) -> web.StreamResponse:
-        ctx = self._context(request, "/v1/models")
-        try:
-            principal = await self._principal(ctx)
-            body = models_endpoint.one(ctx.snapshot, principal, request.match_info["id"])
-        except GatewayError as error:
-            return error_response(error, _ids(ctx))
-        return web.Response(body=dumps(body), content_type="application/json", headers=_ids(ctx))
+        return await self._tell(request, partial(models_endpoint.one, name=request.match_info["id"]))
 
     async def healthz(self, request: web.Request) -> web.StreamResponse:
         return web.json_response({"status": "ok"})
@@ -120,11 +110,16 @@ class PublicEndpoints:
             endpoint=endpoint,
         )
 
-    async def _principal(self, ctx: RequestContext) -> Principal:
-        principal: Principal | None = await ctx.snapshot.chain.first("authenticate", ctx, Principal, principal_lacks)
-        if principal is None:
-            raise Unauthenticated("No API key was given. Send it as `Authorization: Bearer sk-…`.")
-        return principal
+    async def _tell(
+        self, request: web.Request, body_of: Callable[[Snapshot, Principal], Mapping[str, Any]]
+    ) -> web.StreamResponse:
+        """Answer whoever has a key with what it may know of the models."""
+        ctx = self._context(request, "/v1/models")
+        try:
+            body = body_of(ctx.snapshot, await authenticate(ctx))
+        except GatewayError as error:
+            return error_response(error, _ids(ctx))
+        return web.Response(body=dumps(body), content_type="application/json", headers=_ids(ctx))
 
 
 async def read_json(request: web.Request, max_bytes: int) -> bytes:
