@@ -92,17 +92,45 @@ class Reply(ABC):
             raise ClientGone from error
 
     async def _taken(self, writing: Awaitable[None], size: int) -> None:
-        """Write so many bytes, and give a client up that does not read. Raises: ConnectionError."""
+        """Write so many bytes, and give a client up that takes none of what waits for it. Raises: ConnectionError."""
         transport = self.request.transport
-        if transport is None or transport.get_write_buffer_size() + size < CALM_BYTES:
+        if transport is None or (waiting := transport.get_write_buffer_size() + size) < CALM_BYTES:
             await writing
             return
         try:
-            async with asyncio.timeout(STALL_S):
-                await writing
+            async with asyncio.timeout(None) as wait:
+                patience = _Patience(wait, transport, waiting)
+                try:
+                    await writing
+                finally:
+                    patience.end()
         except TimeoutError as error:
             transport.abort()
             raise ClientGone from error
+
+
+class _Patience:
+    """Ends a wait once a client has taken nothing for STALL_S."""
+
+    __slots__ = ("_left", "_loop", "_timer", "_transport", "_wait")
+
+    def __init__(self, wait: asyncio.Timeout, transport: asyncio.Transport, left: int) -> None:
+        """left: bytes that the client has not taken yet."""
+        self._wait = wait
+        self._transport = transport
+        self._left = left
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(STALL_S, self._look)
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        before, self._left = self._left, self._transport.get_write_buffer_size()
+        if self._left < before:
+            self._timer = self._loop.call_later(STALL_S, self._look)
+        else:
+            self._wait.reschedule(self._loop.time())
 
 
 class StreamReply(Reply):

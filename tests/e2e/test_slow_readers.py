@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,10 +14,10 @@ import pytest
 
 from proxy import streaming
 from tests.e2e.conftest import Serve
-from tests.e2e.rawclient import chat
-from tests.e2e.test_client_faults import STREAM, before
+from tests.e2e.rawclient import BODY, chat, connected
+from tests.e2e.test_client_faults import STREAM, Scripted, before
 from tests.e2e.unharmed import unharmed
-from tests.fakes import eventually, http_head
+from tests.fakes import READ, eventually, http_head
 
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"' + b"x" * 4000 + b'"}}]}\n\n'
 
@@ -51,8 +52,8 @@ async def endless() -> AsyncIterator[tuple[str, list[int]]]:
 
 
 @asynccontextmanager
-async def slow_readers(url: str, count: int) -> AsyncIterator[list[socket.socket]]:
-    """Clients that ask for a stream and never read."""
+async def slow_readers(url: str, count: int, body: bytes = STREAM) -> AsyncIterator[list[socket.socket]]:
+    """Clients that ask and never read."""
     readers = []
     try:
         for _ in range(count):
@@ -60,7 +61,7 @@ async def slow_readers(url: str, count: int) -> AsyncIterator[list[socket.socket
             reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             reader.setblocking(False)
             await asyncio.get_running_loop().sock_connect(reader, ("127.0.0.1", int(url.rpartition(":")[2])))
-            await asyncio.get_running_loop().sock_sendall(reader, chat(body=STREAM))
+            await asyncio.get_running_loop().sock_sendall(reader, chat(body=body))
             readers.append(reader)
         yield readers
     finally:
@@ -97,6 +98,39 @@ async def test_slow_readers_stop_what_is_read_upstream(serve: Serve, count: int,
             assert resident_bytes() - before_bytes < 50 * 2**20 + count * 512 * 1024
         await eventually(lambda: not served.gateway.pipeline.running, timeout_s=30)
         await unharmed(served)
+
+
+LONG = b"x" * 32 * 2**20
+LONG_ANSWER = b'{"id":"1","choices":[{"index":0,"message":{"content":"' + LONG + b'"},"finish_reason":"stop"}]}'
+SCRIPT = [READ, http_head(content_type="application/json", content_length=str(len(LONG_ANSWER))), LONG_ANSWER]
+
+
+async def test_a_steady_reader_gets_all_of_a_large_answer(
+    serve: Serve, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "STALL_S", 0.5)
+    served = await before(serve, (await scripted(SCRIPT)).url)
+    heard = bytearray()
+    async with connected(served.url) as (reader, writer):
+        began_s = time.monotonic()
+        writer.write(chat("Connection: close"))
+        while data := await reader.read(2**20):
+            heard += data
+            await asyncio.sleep(0.02)
+        assert time.monotonic() - began_s > 1
+    assert LONG in heard
+    assert await served.metric("paifang_requests_total", status="200") == 1
+
+
+async def test_a_large_answer_of_which_nothing_is_read_is_given_up(
+    serve: Serve, scripted: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "STALL_S", 0.3)
+    served = await before(serve, (await scripted(SCRIPT)).url)
+    async with slow_readers(served.url, 1, BODY):
+        await eventually(lambda: len(served.gateway.pipeline.running) == 1)
+        await eventually(lambda: not served.gateway.pipeline.running, timeout_s=5)
+    assert await served.metric("paifang_requests_total", status="499") == 1
 
 
 async def test_a_client_that_reads_nothing_for_long_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
