@@ -13,11 +13,17 @@ def unsupported(what: str, param: str) -> BadRequest:
     return BadRequest(f"This model does not take {what}.", code="unsupported_parameter", param=param)
 
 
+def note(name: str, left_out: list[str]) -> None:
+    """Add a name to left_out, once."""
+    if name not in left_out:
+        left_out.append(name)
+
+
 def note_others(values: Mapping[str, Any], read: Collection[str], place: str, left_out: list[str]) -> None:
     """Add the names of members that are not read to left_out, once each: "messages[].name"."""
     for name, value in values.items():
-        if name not in read and value is not None and f"{place}.{name}" not in left_out:
-            left_out.append(f"{place}.{name}")
+        if name not in read and value is not None:
+            note(f"{place}.{name}", left_out)
 
 
 def asked_text(values: Mapping[str, Any], name: str, place: str) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from adapters.chat_fields import note, note_others, refuse_left_out, unsupported
 from proxy import BadRequest, ChatRequest, Target, UpstreamProtocolError, dumps, refuse_unpriced
 
 _READ = frozenset({"messages", "model", "stream", "stream_options", "user"})
@@ -89,7 +90,7 @@ def chat_body(
     asked = chat.body
     refuse_unpriced(chat, [target])
     if chat.n > 1:
-        raise _unsupported("'n' above 1", "n")
+        raise unsupported("'n' above 1", "n")
     messages = asked["messages"]
     goes_on = messages[-1]["role"] == "tool"
     read = _READ if goes_on else _READ | _READ_AT_THE_START
@@ -108,8 +109,8 @@ def chat_body(
         said |= {name: asked[name] for name in ("custom_variables", "parameters") if asked.get(name)}
         if asked.get("metadata"):
             said["meta_data"] = asked["metadata"]
-    if left_out and reject_unknown:
-        raise _unsupported(repr(left_out[0]), left_out[0])
+    if reject_unknown:
+        refuse_left_out(left_out)
     return said, left_out
 
 
@@ -148,12 +149,12 @@ def _messages(messages: Sequence[Mapping[str, Any]], left_out: list[str]) -> lis
         place = f"messages[{at}]"
         match message["role"]:
             case "tool":
-                _note(_EARLIER_RESULTS, left_out)
+                note(_EARLIER_RESULTS, left_out)
                 continue
             case "assistant":
                 text = _text(message.get("content"), place) + _text(message.get("refusal"), place)
                 if message.get("tool_calls"):
-                    _note("messages[].tool_calls", left_out)
+                    note("messages[].tool_calls", left_out)
                 if text:
                     said.append({"role": "assistant", "type": "answer", "content_type": "text", "content": text})
             case "user":
@@ -162,15 +163,12 @@ def _messages(messages: Sequence[Mapping[str, Any]], left_out: list[str]) -> lis
                 text = _text(message["content"], place)
                 said.append({"role": "user", "type": "question", "content_type": "text", "content": text})
             case role:
-                raise _unsupported(f"messages of role {role!r}", f"{place}.role")
-        for name, value in message.items():
-            if name not in _READ_OF_MESSAGE and value is not None:
-                _note(f"messages[].{name}", left_out)
+                raise unsupported(f"messages of role {role!r}", f"{place}.role")
+        note_others(message, _READ_OF_MESSAGE, "messages[]", left_out)
         for part in message["content"] if isinstance(message.get("content"), list) else ():
-            for name in part.keys() - {"type", part["type"]}:
-                _note(f"messages[].content[].{name}", left_out)
+            note_others(part, ("type", part["type"]), "messages[].content[]", left_out)
     if messages[-1]["role"] == "assistant":
-        raise _unsupported("an answer that the model shall go on with", f"messages[{len(messages) - 1}].role")
+        raise unsupported("an answer that the model shall go on with", f"messages[{len(messages) - 1}].role")
     return said
 
 
@@ -185,7 +183,7 @@ def _content(content: Any, place: str, left_out: list[str]) -> dict[str, str]:
         elif part["type"] == "image_url":
             objects.append({"type": "image", "file_url": _image(part, f"{place}.content[{at}]", left_out)})
         else:
-            raise _unsupported(f"content parts of type {part['type']!r}", f"{place}.content[{at}].type")
+            raise unsupported(f"content parts of type {part['type']!r}", f"{place}.content[{at}].type")
     return {"content_type": "object_string", "content": dumps(objects).decode()}
 
 
@@ -195,9 +193,9 @@ def _image(part: Mapping[str, Any], place: str, left_out: list[str]) -> str:
     if not isinstance(image, Mapping) or not isinstance(url, str):
         raise BadRequest(f"'{place}.image_url.url' must be a string.", param=f"{place}.image_url.url")
     if not url.lower().startswith(("https://", "http://")):
-        raise _unsupported("images other than by http(s) URL", f"{place}.image_url.url")
+        raise unsupported("images other than by http(s) URL", f"{place}.image_url.url")
     if image.get("detail") not in (None, "auto"):
-        _note("messages[].content[].image_url.detail", left_out)
+        note("messages[].content[].image_url.detail", left_out)
     return url
 
 
@@ -209,15 +207,6 @@ def _text(content: Any, place: str) -> str:
     for at, part in enumerate(content):
         kind = part["type"]
         if kind not in ("text", "refusal") or not isinstance(part.get(kind), str):
-            raise _unsupported(f"content parts of type {kind!r} here", f"{place}.content[{at}].type")
+            raise unsupported(f"content parts of type {kind!r} here", f"{place}.content[{at}].type")
         texts.append(part[kind])
     return "".join(texts)
-
-
-def _note(name: str, left_out: list[str]) -> None:
-    if name not in left_out:
-        left_out.append(name)
-
-
-def _unsupported(what: str, param: str) -> BadRequest:
-    return BadRequest(f"This model does not take {what}.", code="unsupported_parameter", param=param)
