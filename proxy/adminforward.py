@@ -8,12 +8,13 @@ import aiohttp
 from aiohttp import hdrs, web
 
 from proxy.admincalls import MAX_BODY_BYTES, check_token
+from proxy.adminopenapi import PREFIX
 from proxy.endpoints.http import read_json
 from proxy.errors import Overloaded
 from proxy.secret import Secret
 from proxy.server import Route
 
-PREFIX = "/admin/v1/"
+
 def forwarded(control: Path, token: Secret) -> list[Route]:
     """The admin API's routes, answered by the process at the control socket."""
 
