@@ -34,6 +34,7 @@ from proxy import (
     hookimpl,
     refuse_unpriced,
     smallest_cost_bound,
+    wallet_window,
 )
 
 SECOND_NS = 10**9
@@ -193,16 +194,7 @@ class Budget:
             limits = principal.family_budgets[family]
             windows += self._of(f"{key}/family:{family}", "family", limits, principal.timezone, now_s)
         if principal.wallet is not None:
-            windows.append(
-                Window(
-                    scope=f"wallet:{principal.wallet}",
-                    period="lifetime",
-                    start_s=LIFETIME[0],
-                    end_s=LIFETIME[1],
-                    limit_nanousd=0,
-                    param="wallet",
-                )
-            )
+            windows.append(wallet_window(principal.wallet))
         return windows
 
     def _of(self, scope: str, level: str, limits: Limits, zone: str, now_s: int) -> Iterator[Window]:

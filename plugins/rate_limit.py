@@ -23,14 +23,12 @@ from proxy import (
     RequestContext,
     Room,
     Standing,
+    expected_tokens,
     hookimpl,
 )
 
 SECOND_NS = 10**9
-BYTES_PER_TOKEN = 4
 UNLIMITED = RateLimit()
-USUAL_ANSWER_TOKENS = 1024
-"""Counted for an answer whose client set no cap: models' own caps are many times what answers come to."""
 
 
 class Admitted:
@@ -105,9 +103,7 @@ class RateLimits:
 
 def _tokens(ctx: RequestContext, chat: ChatRequest, limit: RateLimit) -> int:
     """About how many tokens the request will come to, at most the whole limit."""
-    cap = max((target.output_cap for target in ctx.candidates), default=0)
-    answer = cap if chat.max_output_tokens is not None else min(cap, USUAL_ANSWER_TOKENS)
-    tokens = -(-chat.body_bytes // BYTES_PER_TOKEN) + chat.n * answer
+    tokens = expected_tokens(chat, max([target.output_cap for target in ctx.candidates], default=0))
     return tokens if limit.tokens_per_minute is None else min(tokens, limit.tokens_per_minute)
 
 

@@ -60,6 +60,7 @@ from proxy.errors import (
     UpstreamUnreachable,
     WalletEmpty,
 )
+from proxy.estimate import expected_tokens
 from proxy.fleet import Fleet
 from proxy.hookspecs import hookimpl
 from proxy.jsontext import dumps
@@ -67,7 +68,7 @@ from proxy.money import Price
 from proxy.rates import Rates, Standing
 from proxy.secret import Secret
 from proxy.storage.keys import KeyRecord, KeyStore, digest_of
-from proxy.storage.ledger import Exposure, Ledger, Posting, Prospect, Reservation, Subject, UsageRow, Window
+from proxy.storage.ledger import Exposure, Ledger, Posting, Prospect, Reservation, Subject, UsageRow, Window, wallet_window
 
 __all__ = [
     "DONE",
@@ -153,8 +154,10 @@ __all__ = [
     "cost_bound",
     "digest_of",
     "dumps",
+    "expected_tokens",
     "header",
     "hookimpl",
     "refuse_unpriced",
     "smallest_cost_bound",
+    "wallet_window",
 ]

@@ -1,4 +1,4 @@
-"""Tokens by our own count, for answers whose provider never said: cut streams, missing usage."""
+"""Tokens by our own count: before a provider has said, and for answers of which it never says: cut streams, missing usage."""
 
 from __future__ import annotations
 
@@ -15,6 +15,21 @@ from proxy.chat import (
     Usage,
 )
 from proxy.jsontext import dumps
+
+BYTES_PER_TOKEN = 4
+USUAL_ANSWER_TOKENS = 1024
+"""Counted for an answer whose client set no cap: models' own caps are many times what answers come to."""
+
+
+def expected_tokens(chat: ChatRequest, cap: int | None = None) -> int:
+    """About how many tokens a request will come to: the prompt by its bytes, and the client's own cap or else a usual answer.
+
+    cap: what no answer is longer than.
+    """
+    answer = chat.max_output_tokens or USUAL_ANSWER_TOKENS
+    if cap is not None and cap < answer:
+        answer = cap
+    return -(-chat.body_bytes // BYTES_PER_TOKEN) + chat.n * answer
 
 
 def tokens_in(text: str) -> int:

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.estimate import expected_tokens
 from proxy.ratewindow import SECOND_NS, Entry, Said, Window
 
 if TYPE_CHECKING:
     from proxy.chat import ChatRequest
     from proxy.context import RateLimit
 
-BYTES_PER_TOKEN = 4
-USUAL_ANSWER_TOKENS = 1024
-"""Counted for an answer whose client set no cap: models' own caps are many times what answers come to."""
 FULL_WAIT_NS = SECOND_NS
 """When to come again where too many run at once: nobody knows when one of them ends."""
 
@@ -97,7 +95,4 @@ class Taken:
 def asked_tokens(chat: ChatRequest, limit: RateLimit) -> int:
     """What the request counts for until its provider has reported; 0 where no limit asks for it."""
     most = limit.tokens_per_minute
-    if most is None:
-        return 0
-    answer = chat.max_output_tokens or USUAL_ANSWER_TOKENS
-    return min(most, -(-chat.body_bytes // BYTES_PER_TOKEN) + chat.n * answer)
+    return 0 if most is None else min(most, expected_tokens(chat))

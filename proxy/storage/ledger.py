@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from proxy.calendar import LIFETIME
+
 if TYPE_CHECKING:
     from proxy.context import Charge
     from proxy.errors import RequestError
@@ -32,6 +34,18 @@ class Window(NamedTuple):
     """For a wallet, what it may be overdrawn: its credit is the store's."""
     param: str
     """What a refusal names: "key.daily", "family.monthly", "gateway.daily", "wallet"."""
+
+
+def wallet_window(name: str) -> Window:
+    """The window that holds on a wallet stand in; it can't be overdrawn by an admission."""
+    return Window(
+        scope=f"wallet:{name}",
+        period="lifetime",
+        start_s=LIFETIME[0],
+        end_s=LIFETIME[1],
+        limit_nanousd=0,
+        param="wallet",
+    )
 
 
 class Subject(NamedTuple):

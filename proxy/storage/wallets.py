@@ -7,9 +7,8 @@ from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select
 
-from proxy.calendar import LIFETIME
 from proxy.money import MAX_NANOUSD
-from proxy.storage.ledger import Window
+from proxy.storage.ledger import wallet_window
 from proxy.storage.operations import Credit
 from proxy.storage.tables import spending
 from proxy.storage.writer import Writer
@@ -28,18 +27,6 @@ class Wallet:
     @property
     def balance(self) -> int:
         return self.credited - self.spent
-
-
-def wallet_window(name: str) -> Window:
-    """The window that holds on a wallet stand in; it can't be overdrawn by an admission."""
-    return Window(
-        scope=f"wallet:{name}",
-        period="lifetime",
-        start_s=LIFETIME[0],
-        end_s=LIFETIME[1],
-        limit_nanousd=0,
-        param="wallet",
-    )
 
 
 class Wallets:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from plugins.rate_limit import USUAL_ANSWER_TOKENS, Admitted, RateLimits
+from plugins.rate_limit import Admitted, RateLimits
 from proxy import Charge, ChatRequest, Principal, RateLimit, RateLimited, Usage
 from proxy.context import RequestContext
 from proxy.rates import KeptRates
@@ -151,7 +151,7 @@ def test_what_a_long_answer_takes_beyond_its_count_counts_from_its_end(limits: R
         ({"body_bytes": 1}, 10, 11),
         ({"body_bytes": 400, "max_output_tokens": 50}, 50, 150),
         ({"body_bytes": 400, "max_output_tokens": 50, "n": 3}, 50, 250),
-        ({"body_bytes": 400}, 16_384, 100 + USUAL_ANSWER_TOKENS),
+        ({"body_bytes": 400}, 16_384, 1124),
         ({"body_bytes": 10**7, "max_output_tokens": 16_384}, 16_384, 100_000),
     ],
 )

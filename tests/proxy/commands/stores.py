@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from proxy.clock import SystemClock
-from proxy.storage.ledger import Exposure
+from proxy.storage.ledger import Exposure, wallet_window
 from proxy.storage.store import Store, open_store
-from proxy.storage.wallets import wallet_window
 from tests.proxy.storage.parts import charge, row, window
 
 STORE = Path("paifang.db")

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from proxy.errors import BudgetExhausted, LedgerUnavailable, WalletEmpty
+from proxy.storage.ledger import wallet_window
 from proxy.storage.store import Store
-from proxy.storage.wallets import wallet_window
 from tests.proxy.storage.conftest import Open
 from tests.proxy.storage.parts import DAY_S, START_S, MovedClock, charge, row, window
 

@@ -9,10 +9,9 @@ import pytest
 from sqlalchemy import Connection
 
 from proxy.storage import verification
-from proxy.storage.ledger import Exposure
+from proxy.storage.ledger import Exposure, wallet_window
 from proxy.storage.store import Store
 from proxy.storage.verification import problems
-from proxy.storage.wallets import wallet_window
 from tests.proxy.storage.conftest import Open
 from tests.proxy.storage.parts import charge, row, window
 
