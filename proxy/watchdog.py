@@ -16,8 +16,8 @@ from types import FrameType
 
 import structlog
 
-from proxy.attempt import running_exchange
 from proxy.chain import running_call
+from proxy.conversation import running_exchange
 from proxy.faults import Faults
 
 LOOKS = 4
