@@ -31,7 +31,7 @@ MOST_DROPPED_NAMES = 32
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Story:
-    """One request in progress. Written by the pipeline and what it calls: attempt.py, conversation.py, settlement.py, exposure.py."""
+    """One request in progress. Written by the pipeline and by what that calls: attempt, conversation, settlement, exposure."""
 
     ctx: RequestContext
     reply: Reply
