@@ -147,6 +147,8 @@ def _scalar(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
     """A JSON Schema of something without keys of ours, in words."""
     if "$ref" in schema:
         return _scalar(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return " or ".join(f"`{choice}`" for choice in schema["enum"])
     if "anyOf" in schema:

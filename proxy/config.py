@@ -199,7 +199,9 @@ class ModelConfig(Section):
     free: Flag = Field(False, description="true instead of a price: the caller is debited nothing.")
     fallbacks: tuple[Text, ...] = Field((), description="Models that answer when no route of this one can.")
     sticky: Literal["prompt_cache_key"] | None = Field(
-        None, description="Requests with one prompt_cache_key, or one user, stay on one route, as its provider caches them."
+        None,
+        description="Requests that name one `prompt_cache_key` (one `user`, if they have none) stay on one route, as its "
+        "provider caches their prompts.",
     )
     routes: tuple[RouteConfig, ...] = Field(min_length=1, description="Where its requests can go.")
 
