@@ -22,7 +22,7 @@ from proxy import (
     Usage,
     dumps,
 )
-from proxy.testkit import AdapterConformance, Door, checks_of
+from proxy.testkit import VENDORS_WORDS, AdapterConformance, Door, checks_of, stream_reply
 from tests.proxy.testkit.heron import SAID, TEXT, HeronExchange, door, json_reply
 
 
@@ -148,6 +148,15 @@ class Misjudges(HeronExchange):
         return UpstreamFailed("The heron fell over.", upstream={"status": self.status}, detail=said)
 
 
+class Hasty(HeronExchange):
+    """Raises an error of a stream at once, and loses what the same bytes said before."""
+
+    def heard(self, value: dict[str, Any]) -> Sequence[ChatEvent]:
+        if "oops" in value:
+            raise self.fault(value["oops"])
+        return super().heard(value)
+
+
 class Loses(HeronExchange):
     def left_out(self, body: Mapping[str, Any]) -> Sequence[str]:
         return [name for name in super().left_out(body) if name != "seed"]
@@ -215,6 +224,14 @@ def test_a_fault_is_found(faulty: type[HeronExchange], check: str, says: str) ->
     with pytest.raises(AssertionError) as caught:
         found()
     assert says in str(caught.value)
+
+
+def test_text_that_is_lost_with_an_error_is_told_with_the_remedy() -> None:
+    hasty = door(Hasty)
+    broken = stream_reply({"say": TEXT[:5]}, {"oops": VENDORS_WORDS})
+    checks = {str(check): check for check in checks_of(replace(hasty, answers={**hasty.answers, "broken_in_stream": broken}))}
+    with pytest.raises(AssertionError, match=r"the text before the error .* had completed before it, and raise it"):
+        checks["heron-broken_in_stream-it_fails_as_it_should"]()
 
 
 def test_an_error_that_is_none_of_ours_is_let_through() -> None:
