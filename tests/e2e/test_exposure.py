@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection
+from structlog.testing import capture_logs
 
 from proxy.admin import AdminEndpoints
 from proxy.keyforms import KeyForm
@@ -260,6 +261,26 @@ def register_adapters(register):
 """
 
 
+SENDS = """
+from proxy import hookimpl
+
+class Sends:
+    def __init__(self, headers):
+        self.headers, self.told = headers, 0
+    def dispatched(self):
+        self.told += 1
+        self.headers["x-sends"] = str(self.told)
+    def settle(self, charge):
+        pass
+    def void(self):
+        pass
+
+@hookimpl
+def reserve(ctx):
+    return Sends(ctx.reply_headers)
+"""
+
+
 @pytest.mark.parametrize(("answers", "owed"), [(("500",), 0), (("200", "500"), 0), (("200", "200", "500"), MOST)])
 async def test_a_provider_that_is_asked_first_and_polled_then(
     serve: Serve, scripted: Scripted, answers: tuple[str, ...], owed: int
@@ -270,10 +291,35 @@ async def test_a_provider_that_is_asked_first_and_polled_then(
         providers={"relay": {"adapter": "jobs", "base_url": upstream.url, "api_key": "sk-upstream"}},
         models={"doubao-seed": files.model(files.route("relay", "relay"), price=PRICE)},
         keys=[files.key("ci", files.KEY)],
-        plugins=["virtual_keys", "budget", "routing", "metering", "metrics", "./jobs.py"],
-        also={"jobs.py": JOBS},
+        plugins=["virtual_keys", "budget", "./sends.py", "routing", "metering", "metrics", "./jobs.py"],
+        also={"jobs.py": JOBS, "sends.py": SENDS},
     )
-    assert (await served.chat(max_tokens=6)).status == 502
+    answer = await served.chat(max_tokens=6)
+    assert answer.status == 502
     tries = 1 if owed else 3  # a job that was taken is not given twice
-    assert len(upstream.requests) == tries * len(answers)
+    assert len(upstream.requests) == tries * len(answers) == int(answer.headers["x-sends"])
     assert sum(amount for _, _, amount in await exposed(served)) == owed
+
+
+FAILS_AT_THE_END = [
+    "@hookimpl\ndef meter(ctx):\n    1 / 0\n",
+    "class Hold:\n    def settle(self, charge):\n        1 / 0\n    def void(self):\n        pass\n\n"
+    "@hookimpl\ndef reserve(ctx):\n    return Hold()\n",
+]
+
+
+@pytest.mark.parametrize("plugin", FAILS_AT_THE_END, ids=["meter", "settle"])
+async def test_what_a_plugin_keeps_from_being_charged(serve: Serve, plugin: str) -> None:
+    served = await serve(
+        providers={"simulator": files.SIMULATOR},
+        models={"doubao-seed": files.model(files.route("sim", "simulator"), price={"input": 0, "output": 1000})},
+        keys=[files.key("ci", files.KEY, budget={"daily_usd": 1})],
+        budget={"daily_usd": 1},
+        plugins=["virtual_keys", "budget", "./bad.py", "routing", "metering", "metrics"],
+        also={"bad.py": f"from proxy import hookimpl\n\n{plugin}"},
+    )
+    with capture_logs():
+        answer = await served.chat(max_tokens=6)
+    assert (answer.status, answer.error["code"]) == (500, "plugin_error")
+    assert await exposed(served) == [("simulator", "", MOST)]  # the usage log, which knows its model, has no row
+    assert await posted(served) == {"gateway": MOST, "key:ci": 0}
