@@ -10,7 +10,8 @@ An Adapter is one dialect. For every attempt it opens an Exchange, which is told
 No network, clock, environment or asyncio in an adapter: a dict and bytes in, values out. It leaves its input alone, so that
 another attempt may open another exchange on the same request. Faults are raised as UpstreamError: by feed_eof when the
 status was an error, by feed_data when a stream reports one or breaks its protocol, by feed_eof as StreamTruncated when the
-end came in the middle; and by next, whenever there is nothing to feed.
+end came in the middle; and by next, whenever there is nothing to feed. What the same bytes had completed before the fault is
+returned first, and the fault raised at the next call.
 """
 
 from __future__ import annotations
@@ -110,6 +111,16 @@ class NoOptions(BaseModel):
 
 class Adapter(Protocol):
     """One provider dialect. An object with these members, registered by `register_adapters`.
+
+    name                    what `adapter:` says in gateway.yaml
+    base_url                default of `base_url`, None without one
+    signer                  how credentials go on: "bearer", "x-api-key", "raw", "volcengine" or "none"
+    simulated               whether it makes its answers up
+    options                 the model of its own keys in a provider's section; NoOptions without any
+    prompt_overhead_tokens  tokens at most that the door adds to a prompt
+    open(chat, target)      begins an attempt: an Exchange
+
+    It may also have `open_embeddings(chat, target)`, `advise(base_url)`, and what `Placed` has.
 
     One whose door takes no output cap also has `caps_output = False`: its routes are held for the model's max_output_tokens,
     whatever cap a client or a budget asks for. One whose Usage tells how often each tool of the provider's own was called has

@@ -58,6 +58,8 @@ class App:
     in_flight: Callable[[], Mapping[str, int]]
     """{route label: requests that are with it now}."""
     reloads: Reloads = field(default_factory=Reloads)
+    """How reloading gateway.yaml has gone."""
     faults: Faults = field(default_factory=Faults)
+    """What plugins and adapters did that they may not, counted in this process."""
     events: Events = field(default_factory=Events)
-    """Tells of requests that are over."""
+    """Tells those who follow, through the admin API, of requests that are over. A plugin has `observe` for that."""

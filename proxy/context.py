@@ -143,9 +143,11 @@ class Hold(Protocol):
     """Something reserved for a request. Methods may be plain or async.
 
     Exactly one of settle and void is called, once; a hold of the ledger answers with a Posting, and all are committed in one
-    transaction. A hold may also have `dispatched()`, called before the first byte goes to a provider; `checkpoint(charge)`,
-    called at most every two seconds of a stream with what it has come to so far; and `expose(exposures)`, called before the
-    request is sent once more with all that providers may bill for it beside its charge, which raises if that is too much.
+    transaction. A hold may also have `output_cap`, the tokens per choice that it covers (None: all that were asked for);
+    `dispatched()`, called before each Send to a provider, those of further attempts and of polls included;
+    `checkpoint(charge)`, called at most every two seconds of a stream with what it has come to so far; and
+    `expose(exposures)`, called before the request is sent once more with all that providers may bill for it beside its
+    charge, which raises if that is too much.
     """
 
     def settle(self, charge: Charge) -> Any:
@@ -203,12 +205,14 @@ class Attempt(NamedTuple):
 
     target: Target
     outcome: str
-    """"ok", or the code of the error."""
+    """"ok", the code of the error, "client_gone", or "shutdown"."""
     latency_s: float
     first_token_s: float | None = None
 
 
 EndReason = Literal["complete", "failed", "denied", "client_gone", "shutdown"]
+"""complete: answered to the end. denied: a RequestError before any route was tried. failed: any other error. client_gone: the
+client left. shutdown: the gateway stopped before."""
 
 
 class Outcome(NamedTuple):  # which is made in a third of the time of a frozen dataclass, twice a request
@@ -216,11 +220,12 @@ class Outcome(NamedTuple):  # which is made in a third of the time of a frozen d
 
     end: EndReason
     status: int
-    """HTTP status sent, or 499 where the client was gone before."""
+    """HTTP status: 200, the error's (where a stream had begun, its client has seen 200), or 499 where the client was gone."""
     code: str = ""
     """The error's code, "" without one."""
     stage: str = ""
-    """The stage that failed or denied, "" without one."""
+    """The stage that failed or denied: "auth", "scope", "budget", "routing", "adapter", "metering". "" without an error, and
+    where it came before the first of them or while the body was read."""
     error: GatewayError | None = None
     target: Target | None = None
     """The route that answered, or the last one tried."""
@@ -266,13 +271,13 @@ class RequestContext:
     principal: Principal | None = None
     chat: ChatRequest | None = None
     model: ModelEntry | None = None
-    """What the asked name resolved to."""
+    """What the asked name resolved to; None before `authorize`."""
     candidates: tuple[Target, ...] = ()
     """Every route the request may take: its pool, then its fallbacks."""
     target: Target | None = None
     """The route being tried."""
     turn: int = 0
-    """How many requests for this model took a turn before: routes share by it."""
+    """From `route` on: how many requests for this model took a turn in this process before. Routes share by it."""
     timeline: Timeline = field(default_factory=Timeline)
     state: dict[str, Any] = field(default_factory=dict)
     """Scratch space for plugins, by plugin name."""

@@ -42,10 +42,15 @@ class Progress(StrEnum):
     """How far an attempt got: decides whether another may follow, and what is owed."""
 
     NEVER_SENT = "never_sent"
+    """Nothing reached the provider: nothing is owed, another may follow."""
     REFUSED = "refused"
+    """The provider said no: nothing is owed, another may follow."""
     AMBIGUOUS = "ambiguous"
+    """Sent, and no answer was seen: it may have been served, so only a route with `retry_ambiguous` lets another follow."""
     HEADERS_ONLY = "headers_only"
+    """The answer began, and broke before the client had a piece of it: another may follow."""
     COMMITTED = "committed"
+    """The client has a piece of the answer: none may follow."""
 
 
 class GatewayError(Exception):

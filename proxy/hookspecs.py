@@ -69,7 +69,9 @@ class Boot:
 
 
 class Request:
-    """Called for every request, in this order; `foresee` for those that are only asked about."""
+    """Called for every request, chats and embeddings alike (`ctx.chat.task` tells), in this order; `foresee` for those that are
+    only asked about.
+    """
 
     @hookspec
     def authenticate(self, ctx: RequestContext, config: Any) -> Principal | None:
@@ -109,7 +111,7 @@ class Request:
 
     @hookspec
     def transform_request(self, ctx: RequestContext, body: Mapping[str, Any], config: Any) -> Mapping[str, Any] | None:
-        """Change the Chat Completions body before its adapter sees it; each plugin gets the last one's answer.
+        """Change the body, Chat Completions or Embeddings, before its adapter sees it; each plugin gets the last one's answer.
 
         None: unchanged. `ctx.target` is the route. Changing "model" has no effect: the route says which model answers. The
         output cap can be lowered, not raised; the client is answered as it asked, streamed or not.

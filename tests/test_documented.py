@@ -5,10 +5,11 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import aiohttp
 import pytest
@@ -19,8 +20,11 @@ import proxy
 from adapters.profiles import PROFILES
 from proxy import hookspecs, testkit
 from proxy.boot import load
+from proxy.chat import Task
 from proxy.commands import application
+from proxy.context import EndReason
 from proxy.gateway import Gateway
+from proxy.hookspecs import STAGE_OF_HOOK
 from proxy.strikes import MOST
 from tests.e2e import files
 from tests.markdown import ROOT, Block, blocks
@@ -67,6 +71,56 @@ def test_the_test_kit_is_documented() -> None:
     names = kit.partition("\n| names | what |\n")[2]
     first_column = "\n".join(row.split("|")[1] for row in names.splitlines() if row.startswith("|"))
     assert set(re.findall(r"`(\w+)`", first_column)) == set(testkit.__all__)
+
+
+def cells(heading: str) -> list[list[str]]:
+    """The rows of docs/plugins.md's table with this first row, without their backquotes."""
+    rows = PLUGINS.partition(f"\n{heading}\n|---")[2].partition("\n\n")[0].splitlines()[1:]
+    return [[cell.strip().replace("`", "") for cell in row.strip("|").split("|")] for row in rows]
+
+
+def test_the_table_of_errors_has_each_class_as_it_is() -> None:
+    told = {
+        name: (f"{error.status} {error.code}", error.remedy.name, error.progress.name)
+        for name, error in vars(proxy).items()
+        if isinstance(error, type) and issubclass(error, proxy.UpstreamError) and error is not proxy.UpstreamError
+    }
+    rows = cells("| class | status, code | `remedy` | `progress` |")
+    assert {name: tuple(row[1:]) for row in rows for name in row[0].split(", ")} == told
+
+
+def test_what_to_raise_is_what_the_test_kit_asks_for() -> None:
+    rows = cells("| the provider says | raise | `code` | `remedy` |")
+    shown = set()
+    for _, raised, code, remedy in rows:
+        kind = getattr(proxy, raised.partition(",")[0])
+        shown.add((kind, code or kind.code, remedy or kind.remedy.name))
+    asked = {(told.kinds[0], told.codes[0], (told.remedies or (told.kinds[0].remedy,))[0].name) for told in testkit.FAILURES}
+    assert shown == asked
+
+
+@pytest.mark.parametrize(
+    ("heading", "values"),
+    [
+        ("| `outcome.end` | |", get_args(EndReason)),
+        ("| `outcome.stage` | the error was raised |", {*STAGE_OF_HOOK.values(), '""'} - {"after"}),
+        ("| `ctx.chat.task` | the request is for | `ctx.chat.body` has |", {f'"{task}"' for task in get_args(Task)}),
+        ("| `Remedy` | what may help |", proxy.Remedy.__members__),
+        ("| `Progress` | how far it got | another attempt | the operator's exposure |", proxy.Progress.__members__),
+    ],
+)
+def test_every_value_has_its_row(heading: str, values: Collection[str]) -> None:
+    assert {row[0] for row in cells(heading)} == set(values)
+
+
+def test_every_member_of_the_context_has_its_row() -> None:
+    rows = cells("| member | what |")
+    assert {name for row in rows for name in row[0].split(", ")} == {field.name for field in fields(proxy.RequestContext)}
+
+
+def test_the_help_of_an_adapter_names_its_members() -> None:
+    told = set(re.findall(r"^ {4}(\w+)(?:\(.*\))?  ", proxy.Adapter.__doc__ or "", re.MULTILINE))
+    assert told == {*proxy.Adapter.__annotations__, "open"}
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,7 @@ def write(folder: Path, *, listed: Any = None, **sections: Any) -> Path:
             "m": files.model(files.route("a", "good"), files.route("b", "good")),
             "flat": files.model(files.route("flat", "good")),
             "failing": files.model(files.route("failing", "failing")),
+            "vectors": files.model(files.route("v", "good"), task="embeddings"),
         },
         "keys": [files.key("all", files.KEY)],
     }
@@ -112,7 +113,14 @@ class Caller:
         """Status, body and headers of an answer."""
         body = {"model": model, "messages": files.HI, "user": "ada", **fields}
         sent = {"authorization": f"Bearer {files.KEY}"} if headers is None else headers
-        async with self.session.post("/v1/chat/completions", json=body, headers=sent) as response:
+        return await self._post("/v1/chat/completions", body, sent)
+
+    async def embed(self, given: Any) -> tuple[int, Any, Any]:
+        body = {"model": "vectors", "input": given, "user": "ada"}
+        return await self._post("/v1/embeddings", body, {"authorization": f"Bearer {files.KEY}"})
+
+    async def _post(self, path: str, body: Any, headers: Any) -> tuple[int, Any, Any]:
+        async with self.session.post(path, json=body, headers=headers) as response:
             return response.status, await response.json(), response.headers
 
 
@@ -178,6 +186,10 @@ async def test_the_whole_chain(opened: Open, hooked: tuple[str, Told]) -> None:
     picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     status, body, _ = await caller.chat(messages=[{"role": "user", "content": [picture]}])
     assert (status, body["error"]["code"]) == (400, "unsupported_parameter")
+    # embeddings go through the same guards
+    assert [(await caller.embed(given))[0] for given in ("hi", ["hi", "ho"], [1, 2])] == [200] * 3
+    status, body, _ = await caller.embed([{"type": "text", "text": "hi"}, picture])
+    assert (status, body["error"]["param"]) == (400, "input")
     # webhook
     assert (await caller.chat("failing"))[0] == 502
     async with asyncio.timeout(5):
