@@ -49,8 +49,6 @@ class Progress(StrEnum):
     """Sent, and no answer was seen: it may have been served, so only a route with `retry_ambiguous` lets another follow."""
     HEADERS_ONLY = "headers_only"
     """The answer began, and broke before the client had a piece of it: another may follow."""
-    COMMITTED = "committed"
-    """The client has a piece of the answer: none may follow."""
 
 
 class GatewayError(Exception):

@@ -2,10 +2,9 @@
 
     never sent, refused, headers only   another route that may be asked; after a failure of the provider's (5xx) else the same
     ambiguous: it may have been served  nothing, unless the route says `retry_ambiguous`: then another, else the same
-    committed: the client has a piece   nothing
 
-Retries are bounded by `defaults.retry.attempts`, by the request's deadline and, for a whole pool, by a budget: when all fails,
-trying everything twice would make it worse.
+Nobody asks here once the client has a piece of the answer. Retries are bounded by `defaults.retry.attempts`, by the request's
+deadline and, for a whole pool, by a budget: when all fails, trying everything twice would make it worse.
 """
 
 from __future__ import annotations
@@ -90,6 +89,6 @@ def backoff_s(number: int, jitter: Jitter) -> float:
 
 
 def _may_follow(error: UpstreamError, failed: Target) -> bool:
-    if error.remedy is Remedy.NEVER or error.progress is Progress.COMMITTED:
+    if error.remedy is Remedy.NEVER:
         return False
     return error.progress is not Progress.AMBIGUOUS or failed.retry_ambiguous

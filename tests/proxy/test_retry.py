@@ -58,7 +58,6 @@ def after(error: UpstreamError, failed: Target, untried: Sequence[Target], **mor
         (StreamTruncated("before the first event"), "b", None),
         (UpstreamTimeout("silence after the request"), None, None),
         (UpstreamUnreachable("lost after the request", progress=Progress.AMBIGUOUS), None, None),
-        (UpstreamFailed("in the middle", progress=Progress.COMMITTED), None, None),
     ],
     ids=lambda value: str(value),
 )
