@@ -25,7 +25,7 @@ async def check_known(gateway: Gateway, where: Mapping[str, str]) -> None:
             continue
         known = set(_current(gateway, what))
         if name not in known:
-            known |= await gateway.store.reports.names(what)
+            known |= await _stored(gateway, what)
         if name not in known:
             raise NotFound(no_such(what, name, known), param=what)
 
@@ -36,6 +36,12 @@ def no_such(what: str, name: str, known: Iterable[str]) -> str:
     listed = f", …, {len(names)} in all" if len(names) > MOST_LISTED else ""
     told = f"; those there are: {', '.join(names[:MOST_LISTED])}{listed}." if names else "; there is none at all."
     return f"There is no {what} {name[:64]!r}{did_you_mean(name, names) or told}"
+
+
+async def _stored(gateway: Gateway, what: str) -> set[str]:
+    """Raises: LedgerUnavailable."""
+    names = await gateway.store.reports.names(what)
+    return names | {wallet.name for wallet in await gateway.store.wallets.list()} if what == "wallet" else names
 
 
 def _current(gateway: Gateway, what: str) -> Iterable[str]:

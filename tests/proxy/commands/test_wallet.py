@@ -48,6 +48,17 @@ def test_all_wallets_are_listed(paifang: Paifang) -> None:
     ]
 
 
+def test_a_wallet_of_the_store_is_one_to_report_on_from_its_making(paifang: Paifang) -> None:
+    paifang("wallet", "create", "team-b")
+    exporting = ("ledger", "export", "--account", "wallet:team-b", "--kind", "topup")
+    assert paifang(*exporting) == (0, "", "")
+    assert paifang("usage", "--wallet", "team-b")[0] == 0
+    paifang("wallet", "credit", "team-b", "3", "--reason", "x", "--id", "op")
+    assert json.loads(paifang(*exporting)[1])["operation"] == "op"
+    told = "--wallet: There is no wallet 'teamb': did you mean \"team-b\"?\n"
+    assert paifang("usage", "--wallet", "teamb") == (2, "", told)
+
+
 def test_an_operation_is_repeated_without_effect(paifang: Paifang) -> None:
     for _ in range(2):
         assert paifang("wallet", "credit", "team", "3", "--reason", "x", "--id", "op")[1].startswith("wallet team has 3.00")
