@@ -1,7 +1,8 @@
 """The control socket: how commands reach the gateway of their gateway.yaml, running or not.
 
-A running gateway serves the admin API on a Unix socket beside its store. Where none answers, `connect` opens the gateway in
-this process, for as long as the command takes, and serves the same API on a socket of its own: a command knows one way only.
+A running gateway serves the admin API on a Unix socket beside its store. As that is opened once and the file may name another
+one meanwhile, a link beside gateway.yaml leads there too. Where none answers, `connect` opens the gateway in this process, for
+as long as the command takes, and serves the same API on a socket of its own: a command knows one way only.
 """
 
 from __future__ import annotations
@@ -79,7 +80,10 @@ def control_socket(file: Path, store: str) -> Path:
     """
     url = store_url(store, file)
     in_file = url.startswith("sqlite:///") and ":memory:" not in url
-    owner = Path(url.removeprefix("sqlite:///")) if in_file else file
+    return _socket_beside(Path(url.removeprefix("sqlite:///")) if in_file else file)
+
+
+def _socket_beside(owner: Path) -> Path:
     path = Path(f"{owner.resolve()}.sock")
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH_BYTES:
         return path
@@ -92,6 +96,25 @@ def socket_of(file: Path, environ: Mapping[str, str]) -> Path:
     section = parse(file, environ).data.get("store")
     url = section.get("url") if isinstance(section, dict) else None
     return control_socket(file, url if isinstance(url, str) else StoreConfig().url)
+
+
+def link_to(path: Path, file: Path) -> None:
+    """Have the control socket at `path` found from gateway.yaml whatever store that names, where its folder can be written."""
+    link = _socket_beside(file)
+    if path in (link, control_socket(file, StoreConfig().url)):
+        return  # it is looked for there anyway
+    with suppress(OSError):
+        link.unlink(missing_ok=True)
+        link.symlink_to(path)
+
+
+def unlink(path: Path, file: Path) -> None:
+    """Remove a control socket, and the link to it unless it leads elsewhere by now."""
+    path.unlink(missing_ok=True)
+    with suppress(ControlError, OSError):
+        link = _socket_beside(file)
+        if link.readlink() == path:
+            link.unlink()
 
 
 def _private_folder(folder: Path) -> Path:
@@ -138,21 +161,31 @@ async def at(path: Path) -> AsyncIterator[Caller]:
 async def status_of_running(file: Path, environ: Mapping[str, str]) -> Mapping[str, Any] | None:
     """What the gateway that runs on this very file says of itself; None: none runs, or it can't be asked."""
     try:
-        return await _status_at(await asyncio.to_thread(socket_of, file, environ), file)
+        return await _status_at(await socket_on(file, environ), file)
     except (ConfigError, ControlError):
         return None
 
 
 async def socket_on(file: Path, environ: Mapping[str, str]) -> Path:
-    """As `socket_of`; where the file can't even be read, the socket of the gateway that runs on it. Raises: ConfigError."""
+    """Where the gateway that runs on this file listens, however it was edited since, else where one would.
+
+    Raises: ConfigError: none runs, and the file can't be read; ControlError.
+    """
+    path, unreadable = None, None
     try:
-        return await asyncio.to_thread(socket_of, file, environ)
-    except ConfigError:
-        for path in await asyncio.to_thread(_likely_sockets, file):
-            with suppress(ControlError):
-                if await _status_at(path, file) is not None:
-                    return path
-        raise
+        path = await asyncio.to_thread(socket_of, file, environ)
+        if await answers(path):
+            return path
+    except ConfigError as error:
+        unreadable = error
+    for other in await asyncio.to_thread(_likely_sockets, file):
+        with suppress(ControlError):
+            if await _status_at(other, file) is not None:
+                return other
+    if path is None:
+        assert unreadable is not None
+        raise unreadable
+    return path
 
 
 async def _status_at(path: Path, file: Path) -> Mapping[str, Any] | None:
@@ -165,12 +198,12 @@ async def _status_at(path: Path, file: Path) -> Mapping[str, Any] | None:
 
 
 def _likely_sockets(file: Path) -> list[Path]:
-    """For the store that a broken file seems to name, and for the usual one. Raises: ControlError."""
+    """For the store that a broken file seems to name, for any, and for the usual one. Raises: ControlError."""
     try:
         named = _STORE_URL.findall(file.read_text(errors="replace"))
     except OSError:
         named = []
-    return [control_socket(file, url) for url in (*named[:1], StoreConfig().url)]
+    return [*(control_socket(file, url) for url in named[:1]), _socket_beside(file), control_socket(file, StoreConfig().url)]
 
 
 @asynccontextmanager

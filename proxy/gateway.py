@@ -19,7 +19,7 @@ from proxy.boot import Loaded, compile_loaded, load, refuse_restart, store_url
 from proxy.clock import Clock, SystemClock
 from proxy.configfile import Source
 from proxy.configsections import StoreConfig
-from proxy.control import private_socket
+from proxy.control import private_socket, unlink
 from proxy.endpoints.http import PublicEndpoints
 from proxy.errors import ConfigError
 from proxy.faults import Faults
@@ -221,7 +221,7 @@ class Gateway:
         self.app.events.close()
         if self._control:
             # While the store is still ours, so that it can't be the socket of whoever has it next.
-            await asyncio.to_thread(self.control_path.unlink, missing_ok=True)
+            await asyncio.to_thread(unlink, self.control_path, self.file)
         for runner in (*self.runners, *self._control):
             await runner.cleanup()
         self.load.close()

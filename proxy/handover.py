@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from proxy.control import Caller, private_socket
+from proxy.control import Caller, link_to, private_socket
 from proxy.errors import BadRequest
 from proxy.link import LinkLost
 from proxy.listening import close
@@ -139,6 +139,7 @@ async def inherit(gateway: Gateway, guest: Guest, control: Path) -> None:
                 raise
         await asyncio.sleep(0.02)
     await gateway.listen_control(control)
+    await asyncio.to_thread(link_to, control, gateway.file)
     log.info("took over from the process before; the store is this one's now")
 
 

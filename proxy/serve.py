@@ -23,7 +23,7 @@ from proxy.boot import store_url
 from proxy.checks import check_regularly
 from proxy.clock import Clock
 from proxy.configsections import StoreConfig
-from proxy.control import AdminRefusal, answers, at, socket_of
+from proxy.control import AdminRefusal, answers, at, link_to, socket_of
 from proxy.crew import Crew, CrewError, worker_count
 from proxy.fleet import Fleet
 from proxy.gateway import Company, Gateway
@@ -86,6 +86,7 @@ async def serve(
             ]
             if guest is None:
                 await gateway.listen_control(control)
+                await asyncio.to_thread(link_to, control, file)
                 await _greet(gateway, chosen, say)
             else:
                 await serving(gateway, guest)

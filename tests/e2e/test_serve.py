@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.e2e import processes
 from tests.proxy.gateways import SIMULATED, WITH_STATIC_KEY, write
 from tests.system_tools import needs
 
@@ -127,6 +128,25 @@ def test_a_changed_file_is_taken_and_a_broken_one_refused(start: Start, tmp_path
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
     assert serving.end() == 0
+
+
+def test_a_gateway_whose_store_is_renamed_in_the_file_is_reached_and_told_of(start: Start, tmp_path: Path) -> None:
+    serving = start(SIMULATED + "store: {url: sqlite:///books.db}\n")
+    address = serving.says("Paifang ").split()[3]
+    write(tmp_path, SIMULATED + "store: {url: sqlite:///new.db}\n")
+    serving.logs("the old one goes on", within_s=4)  # 2 s is promised; the machine may be busy
+    told = "the running gateway refused it, and goes on with the one it read at 20"
+    for command in ("check", "doctor --offline"):
+        out = processes.paifang(command.split(), tmp_path / "gateway.yaml").stdout
+        assert told in out and "gateway.yaml:15:9: store.url: changing this needs a restart" in out
+    made = json.loads(processes.paifang(("keys", "create", "a", "--json"), tmp_path / "gateway.yaml").stdout)
+    with urlopen(chat(address, made["key"])) as answer:
+        assert answer.status == 200
+    assert not (tmp_path / "new.db").exists()
+    (tmp_path / "gateway.yaml").unlink()
+    assert processes.paifang(("models",), tmp_path / "gateway.yaml").returncode == 0
+    assert serving.end() == 0
+    assert not list(tmp_path.glob("*.sock"))
 
 
 def test_a_dotenv_that_appears_is_read(start: Start, tmp_path: Path) -> None:

@@ -160,6 +160,21 @@ async def test_a_new_process_that_fails_changes_nothing(
         assert answered.status == 200
 
 
+async def test_whoever_took_over_is_found_when_the_file_is_gone(
+    gateway_process: StartProcess, take_over: TakeOver, fake_openai: FakeOpenAI, tmp_path: Path
+) -> None:
+    whole = {"store": {"url": "sqlite:///books.db"}, **sections(fake_openai)}
+    first = await asyncio.to_thread(lambda: gateway_process(tmp_path, **whole))
+    second = take_over(tmp_path)
+    await says(tmp_path, "the store is this one's now")
+    first.file.unlink()
+    listed = await asyncio.to_thread(first.cli, "keys", "list")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    second.terminate()
+    assert await asyncio.to_thread(second.wait, 10) == 0
+    assert not list(tmp_path.glob("*.sock"))
+
+
 async def test_where_nothing_runs_it_just_starts(take_over: TakeOver, fake_openai: FakeOpenAI, tmp_path: Path) -> None:
     files.write(tmp_path, **sections(fake_openai, port=0))
     process = take_over(tmp_path)

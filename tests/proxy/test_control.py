@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from proxy.boot import load
-from proxy.control import ControlError, answers, connect, control_socket, private_socket
+from proxy.control import ControlError, answers, connect, control_socket, link_to, private_socket
 from proxy.errors import ConfigError
 from proxy.gateway import Gateway
 from proxy.storage.sqlite import OwnerError
@@ -58,6 +58,52 @@ async def test_a_file_that_is_no_yaml_or_gone_leads_there_too(tmp_path: Path, st
             gateway.file.write_text(broken)
         async with connect(gateway.file, {}) as caller:
             assert (await caller.call("GET", "status"))["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("edited", [SIMULATED, SIMULATED + "store: {url: sqlite:///new.db}\n", NO_YAML, None])
+@pytest.mark.parametrize("store", ["", "store: {url: sqlite:///books.db}\n", "store: {url: 'sqlite:///:memory:'}\n"])
+async def test_whatever_store_the_file_names_by_now(tmp_path: Path, store: str, edited: str | None) -> None:
+    file = write(tmp_path, SIMULATED + store)
+    gateway = await Gateway.open(file, {})
+    try:
+        path = await asyncio.to_thread(socket_of, file)
+        await gateway.listen_control(path)
+        await asyncio.to_thread(link_to, path, file)
+        if edited is None:
+            file.unlink()
+        else:
+            file.write_text(edited)
+        before = sorted(tmp_path.iterdir())
+        async with connect(file, {}) as caller:
+            await caller.call("POST", "keys", {"name": "a"})
+        assert [record.name for record in gateway.app.keys.list()] == ["a"]
+        assert sorted(tmp_path.iterdir()) == before
+    finally:
+        await gateway.close()
+    assert not list(tmp_path.glob("*.sock"))
+
+
+async def test_a_gateway_on_the_store_of_now_goes_before_one_on_that_of_before(tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+    before = await Gateway.open(file, {})
+    await before.listen_control(tmp_path / "paifang.db.sock")
+    file.write_text(SIMULATED + "store: {url: sqlite:///books.db}\n")
+    now = await Gateway.open(file, {})
+    await now.listen_control(tmp_path / "books.db.sock")
+    try:
+        async with connect(file, {}) as caller:
+            await caller.call("POST", "keys", {"name": "a"})
+        assert [len(gateway.app.keys.list()) for gateway in (before, now)] == [0, 1]
+    finally:
+        await before.close()
+        await now.close()
+
+
+async def test_a_link_that_leads_elsewhere_by_now_stays(tmp_path: Path) -> None:
+    async with opened(tmp_path, SIMULATED + "store: {url: sqlite:///books.db}\n") as (gateway, _):
+        for name in ("c.sock", "d.sock"):
+            await asyncio.to_thread(link_to, tmp_path / name, gateway.file)
+    assert (tmp_path / "gateway.yaml.sock").readlink() == tmp_path / "d.sock"
 
 
 async def test_a_file_that_is_no_yaml_leads_to_no_gateway_on_another_file(tmp_path: Path) -> None:
