@@ -36,6 +36,7 @@ from proxy.rates import KeptRates
 from proxy.reload import follow, stamps_of
 from proxy.retention import forget_regularly
 from proxy.storage.guest import Guest
+from proxy.storage.keys import is_of_chat
 from proxy.storage.sqlite import OwnerError, StoreError
 from proxy.storage.store import Store, parsed_url
 
@@ -286,8 +287,9 @@ async def _greet(gateway: Gateway, host: str, say: Say) -> None:
     _say_banner(gateway, say)
     if gateway.snapshot.static_keys or "virtual_keys" not in gateway.registry.names:
         return
-    if gateway.snapshot.config.keys or gateway.app.keys.list() or not banner.is_loopback(host):
-        which = "another" if gateway.app.keys.list() else "a"
+    made = [key for key in gateway.app.keys.list() if not (is_of_chat(key.name) and key.refusal(gateway.started_ns))]
+    if gateway.snapshot.config.keys or made or not banner.is_loopback(host):
+        which = "another" if made else "a"
         say(f"make {which} key: {banner.create_line(gateway.file)}")
         return
     limited = {"budget": {"daily_usd": DEMO_DAILY_USD}} if "budget" in gateway.registry.names else {}

@@ -83,11 +83,14 @@ def _create(
 
 
 def _list(config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:
-    """List every key, those of gateway.yaml included."""
+    """List every key, those of gateway.yaml included. Those of conversations that have ended are in --json alone."""
+    from proxy.storage.keys import is_of_chat
+
     answer = ask(config, "GET", "keys")
     if as_json:
         return print_json(answer)
-    print_rows(COLUMNS, [{**key, **key["budget"], "families": key["families"]} for key in answer["keys"]])
+    keys = [key for key in answer["keys"] if key["state"] == "active" or not is_of_chat(key["name"])]
+    print_rows(COLUMNS, [{**key, **key["budget"], "families": key["families"]} for key in keys])
 
 
 def _show(name: NameArgument, config: ConfigOption = CONFIG, as_json: JsonOption = False) -> None:

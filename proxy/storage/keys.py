@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 import string
 from collections.abc import Mapping, Sequence
@@ -80,6 +81,11 @@ def digest_of(key: str) -> str:
 def new_key() -> str:
     """A key nobody can guess: `sk-pf-` and 43 base62 characters, 256 bits."""
     return "sk-pf-" + "".join(secrets.choice(_BASE62) for _ in range(43))
+
+
+def is_of_chat(name: str) -> bool:
+    """Whether it is the name of a key that `paifang chat` makes for one conversation, and revokes when that ends."""
+    return re.fullmatch(r"chat-[0-9a-f]{8}", name) is not None
 
 
 class KeyStore(Protocol):

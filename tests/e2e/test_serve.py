@@ -96,6 +96,12 @@ def test_the_curl_line_of_the_demo_key_works_as_pasted_and_only_once(start: Star
     assert second.end(signal.SIGINT) == 0
 
 
+def test_a_chat_before_the_first_start_takes_no_demo_key_away(start: Start, tmp_path: Path) -> None:
+    file = write(tmp_path, SIMULATED)
+    assert processes.paifang(("chat", "seed", "Hello"), file).returncode == 0
+    assert start().says("demo key, shown this once: ").startswith("sk-pf-")
+
+
 def test_a_file_with_keys_gets_no_demo_key(start: Start) -> None:
     serving = start(WITH_STATIC_KEY)
     serving.says("Paifang ")

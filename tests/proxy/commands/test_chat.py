@@ -16,8 +16,8 @@ from tests.proxy.gateways import SIMULATED, STATIC_KEY
 SUMMARY = r"route sim, [1-9]\d* \+ [1-9]\d* tokens, 0\.0000\d+ USD\n"
 
 
-def revoked_guests(paifang: Paifang) -> int:
-    keys = json.loads(paifang("keys", "list", "--json")[1])["keys"]
+def revoked_guests(paifang: Paifang, *others: str) -> int:
+    keys = [key for key in json.loads(paifang("keys", "list", "--json")[1])["keys"] if key["name"] not in others]
     assert {key["state"] for key in keys if key["name"].startswith("chat-")} <= {"revoked"}
     return sum(key["name"].startswith("chat-") for key in keys)
 
@@ -28,6 +28,18 @@ def test_one_question_without_a_gateway_and_without_a_key(paifang: Paifang) -> N
     assert "Hello" in out or len(out) > 10
     assert re.fullmatch(SUMMARY, err), err
     assert revoked_guests(paifang) == 1
+
+
+def test_the_key_of_a_chat_that_has_ended_is_listed_for_programs_alone(paifang: Paifang) -> None:
+    paifang("chat", "doubao", "Hello")
+    paifang("keys", "create", "chat-mine")
+    paifang("keys", "revoke", "chat-mine")
+    paifang("keys", "create", "chat-0123abcd")
+    listed = [line.partition("\t")[0] for line in paifang("keys", "list")[1].splitlines()]
+    assert sorted(listed) == ["chat-0123abcd", "chat-mine", "ci", "name"]
+    assert revoked_guests(paifang, "chat-mine", "chat-0123abcd") == 1
+    (used,) = json.loads(paifang("usage", "--by", "key", "--json")[1])["rows"]
+    assert json.loads(paifang("keys", "show", used["key"], "--json")[1])["state"] == "revoked"
 
 
 def test_with_a_key_none_is_made(paifang: Paifang) -> None:
