@@ -18,8 +18,8 @@ from proxy.storage.exposures import OpenExposure, Reconciled
 from proxy.storage.tables import ENTRY_KINDS
 from proxy.walletforms import NanoUsd, Told
 
-UNNAMED, NAMED = ("operator", "external"), ("wallet", "key", "provider")
-"""Accounts: those there are one of, and those that have a colon and a name."""
+UNNAMED, NAMED = ("operator", "external", "provider"), ("wallet", "key", "provider")
+"""Accounts: those there are one of, and those that have a colon and a name. `provider`: a crash left no trace of which."""
 PAGE = 1_000
 """The most entries in one answer."""
 
@@ -44,9 +44,9 @@ def entries_query(given: Mapping[str, str], now_s: int) -> EntriesQuery:
     account, kind = given.get("account", ""), given.get("kind", "")
     if kind and kind not in ENTRY_KINDS:
         raise BadRequest(no_such("kind of entry", kind, ENTRY_KINDS), param="kind")
-    what, colon, _ = account.partition(":")
-    if account and not (what in NAMED if colon else what in UNNAMED):
-        told = f"An account is {' or '.join(UNNAMED)}, or {', '.join(NAMED)} with a name, such as wallet:team-a"
+    what, colon, name = account.partition(":")
+    if account and not (name and what in NAMED if colon else what in UNNAMED):
+        told = "An account is operator, external or provider, or wallet, key or provider with a name, such as wallet:team-a"
         raise BadRequest(f"{told}, not {account[:64]!r}.", param="account")
     wanted = Wanted(since_ns=since_ns, until_ns=until_ns, account=account, kind=kind)
     return EntriesQuery(wanted, read_number(given, "limit", PAGE, 1, PAGE), read_number(given, "after", 0, 0, 10**18 - 1))

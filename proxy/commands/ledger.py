@@ -21,7 +21,7 @@ from proxy.commands.shared import (
     submit,
     this_user,
 )
-from proxy.commands.tables import print_rows
+from proxy.commands.tables import NOTHING, print_rows
 from proxy.plural import counted
 
 COLUMNS = ("id", "at", "kind", "operation", "debit", "credit", "amount_usd", "actor", "line", "price")
@@ -94,7 +94,7 @@ def _reconcile(
     month: Month = None,
     timezone: Timezone = "UTC",
     provider: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only of this provider; '' for what a crash left none of.")
+        str | None, typer.Option(metavar="NAME", help="Only of this provider; - for what a crash left none of.")
     ] = None,
     billed_usd: Annotated[
         str | None,
@@ -109,6 +109,7 @@ def _reconcile(
     What was sent and never answered, what failed after it had worked, and what a crash cut off may have been billed. Compare
     with the provider's bill; what it billed stays with the provider, the rest goes back to the operator.
     """
+    provider = "" if provider == NOTHING else provider
     asked = span(since, until, day, month, timezone) | ({} if provider is None else {"provider": provider})
     if billed_usd is None:
         answer = ask(config, "GET", "ledger/exposure", **asked)

@@ -75,6 +75,7 @@ class Exposures:
         Raises: BadRequest: nothing is open, or less than was billed; LedgerUnavailable.
         """
         statement = _open(since_ns, until_ns, provider)
+        account = f"provider:{provider}" if provider else "provider"
 
         def close(connection: Connection) -> Reconciled:
             rows = _rows(statement, connection)
@@ -91,7 +92,7 @@ class Exposures:
             for row in rows:
                 billed = min(left, row.amount)
                 left -= billed
-                for leg, credit, amount in ((0, f"provider:{provider}", billed), (1, BACK, row.amount - billed)):
+                for leg, credit, amount in ((0, account, billed), (1, BACK, row.amount - billed)):
                     if amount:
                         entries.append(
                             {"request_id": row.request_id, "kind": "reconciled", "debit": row.credit, "credit": credit,

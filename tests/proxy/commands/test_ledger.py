@@ -95,5 +95,17 @@ def test_exposure_is_listed_and_reconciled(filled: Paifang) -> None:
     assert filled("ledger", "verify")[0] == 0
 
 
+def test_exposure_of_no_known_provider_is_closed_as_it_is_listed(filled: Paifang) -> None:
+    expose("ark", 250_000_000)
+    expose("", 250_000_000)
+    listed = [line.split("\t")[1] for line in filled("ledger", "reconcile", "--provider", "-")[1].splitlines()]
+    assert listed == ["provider", "-"]
+    closing = ("ledger", "reconcile", "--provider", "-", "--billed-usd", "0.1", "--reason", "bill 7")
+    assert filled(*closing)[1] == "1 request reconciled: 0.10 USD were billed, 0.15 USD were not\n"
+    entries = [json.loads(line) for line in filled("ledger", "export", "--account", "provider")[1].splitlines()]
+    assert [(entry["debit"], entry["credit"], entry["amount_usd"]) for entry in entries] == [("exposure", "provider", "0.10")]
+    assert filled("ledger", "verify")[0] == 0
+
+
 def test_either_format(filled: Paifang) -> None:
     assert filled("ledger", "export", "--csv", "--json")[0] == 2
