@@ -90,11 +90,13 @@ class _Checks:
         place = self._document.key_place(node.path) if at_key else self._document.place(node.path)
         self.problems.append(Problem(render_path(node.path), message, *place))
 
-    def _known(self, node: _Node, names: Iterable[str], where: str) -> None:
-        """Complain unless the text of `node`, where it is one, is among `names`."""
+    def _known(self, node: _Node, names: Iterable[str], where: str, remedy: str = "") -> None:
+        """Complain unless the text of `node`, where it is one, is among `names`. remedy: where none of them is meant."""
         known = list(names)
         if node.text and node.text not in known:
             choice = did_you_mean(node.text, known) or f" ({', '.join(known[:20]) or 'there are none'})"
+            if remedy:
+                choice += f" If not, {remedy}" if choice.endswith("?") else f": {remedy}"
             self._complain(node, f"found {found(node.value)}, expected a name out of {where}{choice}")
 
     def providers(self) -> None:
@@ -241,7 +243,8 @@ class _Checks:
                 if family_name not in families:
                     message = f'no model is of the family "{family_name}"{did_you_mean(family_name, families)}'
                     self._complain(budget, message, at_key=True)
-            self._known(key["wallet"], wallets, "wallets")
+            remedy = f'add "{key["wallet"].text}: {{}}" under wallets, also if `wallet create` made it'
+            self._known(key["wallet"], wallets, "wallets", remedy)
 
     def _key_model(self, node: _Node) -> None:
         for name, model in self._models.items():

@@ -139,7 +139,13 @@ def keys(*entries: str, more: str = "") -> str:
         ),
         (
             keys(f"name: a, key: {KEY}, wallet: w"),
-            'keys[0].wallet: found "w", expected a name out of wallets (there are none)',
+            'keys[0].wallet: found "w", expected a name out of wallets (there are none): '
+            'add "w: {}" under wallets, also if `wallet create` made it',
+        ),
+        (
+            keys(f"name: a, key: {KEY}, wallet: teem") + "wallets: {team: {}}\n",
+            'keys[0].wallet: found "teem", expected a name out of wallets: did you mean "team"? '
+            'If not, add "teem: {}" under wallets, also if `wallet create` made it',
         ),
     ],
 )
