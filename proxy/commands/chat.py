@@ -35,7 +35,9 @@ def _chat(
     model: Annotated[str, typer.Argument(help="A model or an alias.")],
     text: Annotated[str | None, typer.Argument(help="What to ask; left out: a conversation, until Ctrl+D.")] = None,
     config: ConfigOption = CONFIG,
-    url: Annotated[str | None, typer.Option(help="A gateway elsewhere, such as http://gateway:8080.")] = None,
+    url: Annotated[
+        str | None, typer.Option(help="A gateway elsewhere, such as http://gateway:8080, with or without /v1.")
+    ] = None,
     key: Annotated[
         str | None,
         typer.Option(envvar=KEY_VARIABLE, help="The key to ask with; left out: one that ends with the conversation."),
@@ -47,12 +49,13 @@ def _chat(
     """
     if url is not None and key is None:
         raise typer.BadParameter(f"it needs --key, or {KEY_VARIABLE} in the environment", param_hint="--url")
+    address = None if url is None else _address(url)
     told = sys.stderr
     # What is typed is read by the main thread, so that Ctrl+C ends it there, too.
     with asyncio.Runner() as runner:
         open_things = AsyncExitStack()
         try:
-            session = runner.run(_session(open_things, config, url, key))
+            session = runner.run(_session(open_things, config, address, key))
             if text is not None:
                 runner.run(_ask(session, model, [{"role": "user", "content": text}], told))
                 return
@@ -65,16 +68,30 @@ def _chat(
             runner.run(open_things.aclose())
 
 
-async def _session(open_things: AsyncExitStack, config: Path, url: str | None, key: str | None) -> aiohttp.ClientSession:
-    """What asks the gateway at this URL or, without one, the gateway of this file. It ends with `open_things`."""
+def _address(url: str) -> str:
+    """The gateway's own address; clients are given the one with /v1."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise typer.BadParameter(f"{url!r} is no address: write http://HOST:PORT, with or without /v1", param_hint="--url")
+    return url.rstrip("/").removesuffix("/v1")
+
+
+async def _session(
+    open_things: AsyncExitStack, config: Path, address: str | None, key: str | None
+) -> aiohttp.ClientSession:
+    """What asks the gateway at this address or, without one, the gateway of this file. It ends with `open_things`."""
     import aiohttp
 
-    if url is None:
+    if address is None:
         address, key = await open_things.enter_async_context(_gateway(config, key))
-    else:
-        address = url.rstrip("/")
     headers, timeout = {"authorization": f"Bearer {key}"}, aiohttp.ClientTimeout(total=None)
-    session = aiohttp.ClientSession(address, headers=headers, timeout=timeout)
+    session = aiohttp.ClientSession(f"{address}/", headers=headers, timeout=timeout)
     return await open_things.enter_async_context(session)
 
 
@@ -131,7 +148,7 @@ async def _ask(session: aiohttp.ClientSession, model: str, messages: list[dict[s
     body = {"model": model, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
     said, usage = "", None
     try:
-        async with session.post("/v1/chat/completions", json=body) as response:
+        async with session.post("v1/chat/completions", json=body) as response:
             if response.status != 200:
                 raise BadNews(_refusal(response.status, await response.read()))
             async for line in response.content:
@@ -145,6 +162,9 @@ async def _ask(session: aiohttp.ClientSession, model: str, messages: list[dict[s
                     delta = choice["delta"].get("content") or ""
                     said += delta
                     typer.echo(delta, nl=False)
+    except aiohttp.ClientSSLError as error:
+        reason = getattr(error.os_error, "reason", None) or error.os_error
+        raise BadNews(f"TLS with {error.host}:{error.port} failed ({reason}): is it an http:// address?") from error
     except aiohttp.ClientConnectorError as error:
         raise BadNews(f"there is no gateway at {error.host}:{error.port}") from error
     except aiohttp.ClientError as error:

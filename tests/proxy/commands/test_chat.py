@@ -70,6 +70,14 @@ def test_refusals(paifang: Paifang, arguments: tuple[str, ...], status: int, tol
     assert told in err
 
 
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "localhost:8080", "foo", "ftp://gateway:8080", "http://", "http://h:x/v1"])
+def test_an_address_that_is_none_names_the_remedy(paifang: Paifang, url: str) -> None:
+    status, out, err = paifang("chat", "seed", "Hello", "--url", url, "--key", "k")
+    assert (status, out) == (2, "")
+    told = " ".join(err.replace("│", " ").split())
+    assert f"Invalid value for --url: '{url}' is no address: write http://HOST:PORT, with or without /v1" in told
+
+
 def test_an_answer_that_breaks_off(paifang: Paifang, tmp_path: Path) -> None:
     broken = SIMULATED.replace("sim: {adapter: simulator}", "sim: {adapter: simulator, fail: {after_chunks: 3}}")
     (tmp_path / "gateway.yaml").write_text(broken)
@@ -88,8 +96,14 @@ def test_through_the_gateway_that_runs(tmp_path: Path) -> None:
     gateway = processes.start(file)
     try:
         here = gateway.cli("chat", "m", "Hello")
-        elsewhere = gateway.cli("chat", "m", "Hello", "--url", gateway.url, "--key", "sk-unknown")
+        elsewhere = [
+            gateway.cli("chat", "m", "Hello", "--url", url, "--key", "sk-unknown")
+            for url in (gateway.url, f"{gateway.url}/v1", f"{gateway.url}/v1/")
+        ]
+        tls = gateway.cli("chat", "m", "Hello", "--url", gateway.url.replace("http:", "https:"), "--key", "sk-unknown")
     finally:
         gateway.stop()
     assert (here.returncode, here.stderr[:10]) == (0, "route sim,"), here.stderr
-    assert (elsewhere.returncode, elsewhere.stderr[:15]) == (1, "invalid_api_key")
+    assert [(told.returncode, told.stderr[:15]) for told in elsewhere] == [(1, "invalid_api_key")] * 3
+    assert tls.returncode == 1
+    assert re.fullmatch(r"TLS with 127\.0\.0\.1:\d+ failed \(.+\): is it an http:// address\?\n", tls.stderr), tls.stderr
