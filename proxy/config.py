@@ -45,6 +45,7 @@ from proxy.configtypes import (
     Amount,
     BaseUrl,
     Count,
+    Credential,
     Currency,
     Date,
     EmptyIsNone,
@@ -104,11 +105,11 @@ class ProviderConfig(Section):
     base_url: Annotated[BaseUrl | None, EmptyIsNone] = Field(
         None, description="Address that the dialect's paths are appended to; some adapters know their own."
     )
-    api_key: Secret = Field(Secret(""), description="The credential; empty: the provider is off.")
-    access_key: Secret = Field(
+    api_key: Credential = Field(Secret(""), description="The credential; empty: the provider is off.")
+    access_key: Credential = Field(
         Secret(""), description="Of an AK/SK of Volcengine, instead of an api_key: API keys are made with it as needed."
     )
-    secret_key: Secret = Field(Secret(""), description="The other half of the AK/SK.")
+    secret_key: Credential = Field(Secret(""), description="The other half of the AK/SK.")
     region: Region = Field("cn-beijing", description="Where the AK/SK makes API keys.")
     project: Annotated[Name | None, EmptyIsNone] = Field(
         None, description="The project in which the AK/SK calls models by their own ids; endpoints and bots need none."

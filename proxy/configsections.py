@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, 
 from proxy.configtypes import (
     Budget,
     Count,
+    Credential,
     Date,
     EmptyIsNone,
     ExchangeRate,
@@ -107,7 +108,7 @@ class RedisConfig(Section):
 class AdminConfig(Section):
     """The admin API over TCP."""
 
-    token: Secret = Field(Secret(""), description="Bearer token of the admin API; empty: none over TCP.")
+    token: Credential = Field(Secret(""), description="Bearer token of the admin API; empty: none over TCP.")
 
 
 class PartialTimeouts(Section):

@@ -127,6 +127,14 @@ def _proxy_url(value: Secret) -> Secret:
     return value
 
 
+def _credential(value: Secret) -> Secret:
+    if value and not re.fullmatch("[!-~](?:[ -~]*[!-~])?", value.reveal()):
+        where = f" in {' and '.join(value.variables)}" if value.variables else ""
+        expected = "printable ASCII without spaces or line breaks around it"
+        raise wrong(f"found a credential{where} that can't be sent, expected {expected}: copy the whole of it anew")
+    return value
+
+
 def _listen(value: str) -> str:
     host, colon, port = value.rpartition(":")
     if not colon or not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
@@ -168,6 +176,8 @@ BaseUrl = Annotated[Text, AfterValidator(_base_url)]
 Region = Annotated[Text, AfterValidator(_region)]
 ProxyUrl = Annotated[Secret, AfterValidator(_proxy_url)]
 """Secret, as it may hold a password."""
+Credential = Annotated[Secret, AfterValidator(_credential)]
+"""Secret that is sent in a header."""
 Listen = Annotated[Text, AfterValidator(_listen)]
 
 Amount = Annotated[Decimal, *_exact(10**9, 9)]

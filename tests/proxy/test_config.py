@@ -308,6 +308,22 @@ def test_wrong_keys(rest: str, problem: str, tmp_path: Path) -> None:
     assert found.startswith(problem)
 
 
+@pytest.mark.parametrize("credential", ["ключ-012345", "sk-0123…6789", "sk-012345 ", "\\tsk-012345", "sk-01\\r\\n23", " "])
+@pytest.mark.parametrize("name", ["api_key", "access_key", "secret_key"])
+def test_a_credential_that_no_header_can_hold(name: str, credential: str, tmp_path: Path) -> None:
+    text = BASE.replace("simulator", f'ark, {name}: "{credential}"')
+    assert problems_of(text, tmp_path)[-1] == (
+        f"1:{33 + len(name)}: providers.p.{name}: found a credential that can't be sent, expected printable ASCII without "
+        "spaces or line breaks around it: copy the whole of it anew"
+    )
+
+
+def test_a_credential_that_can_not_be_sent_names_its_variable(tmp_path: Path) -> None:
+    (problem,) = problems_of(BASE + "admin: {token: ${TOKEN}}\n", tmp_path, {"TOKEN": "ключ"})
+    assert problem.startswith("3:16: admin.token: found a credential in TOKEN that can't be sent, expected printable ASCII")
+    assert "ключ" not in problem
+
+
 def test_nothing_of_a_config_shows_a_secret(tmp_path: Path) -> None:
     text = keyed(f"key: {KEY}") + "store: {url: \"sqlite:///hunter2.db\"}\nadmin: {token: hunter2}\n"
     config = config_of(text.replace("simulator", "simulator, api_key: hunter2"), tmp_path)
