@@ -91,11 +91,8 @@ def load(
 def read_source(path: Path, environ: Mapping[str, str]) -> Source:
     """Read gateway.yaml and the .env beside it. Raises: ConfigError: there is no such file, or it is no text."""
     text = _text_of(path)
-    try:
-        return Source(text, environment_beside(path, environ))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        return Source(text, environ, (Problem("", f"the file .env beside it can't be read: {reason}"),))
+    environment, problems = environment_beside(path, environ)
+    return Source(text, environment, tuple(problems))
 
 
 def parse(path: Path, environ: Mapping[str, str], source: Source | None = None) -> Parsed:
@@ -262,4 +259,4 @@ def _options(
 
 def _in_order(problems: Sequence[Problem]) -> list[Problem]:
     """By place in the file; of two of the same text at the same place, one."""
-    return sorted(dict.fromkeys(problems), key=lambda problem: (problem.line, problem.column))
+    return sorted(dict.fromkeys(problems), key=lambda problem: (problem.file, problem.line, problem.column))

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from proxy.errors import Problem
 from proxy.yamltext import SPOILT, Document, Place, render_path
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<body>[^}]*)\}|\$\{")
 _BODY = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-.*)?", re.DOTALL)
+
+
+UNREADABLE = 'this line can\'t be read: write NAME=value, or NAME="value" with both quotes'
+NO_EQUALS = "there is no = in this line: write NAME=value, or remove it"
+"""Of a .env; what its lines say may be secret, and is not repeated."""
 
 
 class FromEnvironment(str):
@@ -32,16 +38,38 @@ class FromEnvironment(str):
         return made
 
 
-def environment_beside(file: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that `file` may name: `environ`, and the `.env` in its folder for those that `environ` lacks.
+def environment_beside(file: Path, environ: Mapping[str, str]) -> tuple[dict[str, str], list[Problem]]:
+    """The variables that `file` may name, and what is wrong with the `.env` in its folder.
 
-    Raises: OSError or UnicodeDecodeError: there is a .env, and it can't be read.
+    They are `environ`, and those of the `.env` that `environ` lacks.
     """
     dotenv = file.parent / ".env"
+    name = str(dotenv)
+    if dotenv.is_dir():
+        message = "this is a folder, and variables are read from a file of that name: rename the folder"
+        return dict(environ), [Problem("", message, file=name)]
     if not dotenv.is_file():
-        return dict(environ)
-    found = dotenv_values(dotenv, interpolate=False)
-    return {**{name: value for name, value in found.items() if value is not None}, **environ}
+        return dict(environ), []
+    try:
+        text = dotenv.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        return dict(environ), [Problem("", f"the file can't be read: {error.strerror}", file=name)]
+    except UnicodeDecodeError:
+        return dict(environ), [Problem("", "this is not UTF-8: save the file in that encoding", file=name)]
+    found: dict[str, str] = {}
+    problems: list[Problem] = []
+    end = 0
+    for binding in parse_stream(StringIO(text, newline="")):
+        # The blank lines before it are taken for a part of it.
+        end += len(binding.original.string)
+        line = text.count("\n", 0, end - len(binding.original.string.lstrip())) + 1
+        if binding.error:
+            problems.append(Problem("", UNREADABLE, line, file=name))
+        elif binding.key is not None and binding.value is None:
+            problems.append(Problem("", NO_EQUALS, line, file=name))
+        elif binding.key is not None and binding.value is not None:
+            found[binding.key] = binding.value
+    return {**found, **environ}, problems
 
 
 def expand(document: Document, environ: Mapping[str, str]) -> tuple[Any, list[Problem]]:

@@ -342,6 +342,8 @@ class Problem:
     message: str
     line: int = 0
     column: int = 0
+    file: str = ""
+    """Where it is in another file than the configuration's."""
 
     def render(self, file: str) -> str:
         """`gateway.yaml:LINE:COL: path: message`, as compilers write it."""
@@ -349,7 +351,7 @@ class Problem:
 
     def place(self, file: str) -> str:
         """`gateway.yaml:LINE:COL: path`."""
-        place = f"{file}:{self.line}:{self.column}" if self.line else file
+        place = ":".join([self.file or file, *(str(number) for number in (self.line, self.column) if number)])
         return f"{place}: {self.path}" if self.path else place
 
 

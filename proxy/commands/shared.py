@@ -129,7 +129,7 @@ def problem_body(problem: Problem, file: str) -> dict[str, Any]:
     from proxy.configtypes import meant
 
     return {
-        "file": file,
+        "file": problem.file or file,
         "line": problem.line or None,
         "column": problem.column or None,
         "path": problem.path,

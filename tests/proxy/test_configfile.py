@@ -239,8 +239,9 @@ def test_files_that_can_not_be_read(tmp_path: Path) -> None:
 
 
 def test_a_dotenv_that_can_not_be_read_is_a_problem(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_bytes(b"A=\xe9\n")
-    assert problems_of(BASE, tmp_path) == ["the file .env beside it can't be read: it is not UTF-8"]
+    (tmp_path / ".env").write_text("A='1\n", encoding="utf-8")
+    found = problems_of(BASE + "bogus: 1\n", tmp_path)
+    assert [problem.partition(": ")[0] for problem in found] == ["3:1", f"{tmp_path}/.env:1"]
 
 
 def test_sections_are_made_for_the_listed_plugins(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import pytest
 from proxy.environment import FromEnvironment, environment_beside, expand
 from proxy.yamltext import SPOILT, read
 
+UNREADABLE = 'this line can\'t be read: write NAME=value, or NAME="value" with both quotes'
+NO_EQUALS = "there is no = in this line: write NAME=value, or remove it"
 ENVIRON = {"A": "one", "B": "${A}", "EMPTY": ""}
 
 
@@ -59,10 +61,39 @@ def test_a_wrong_reference_is_a_problem_at_its_place(text: str, message: str) ->
 
 
 def test_dotenv_beside_the_file_yields_to_the_environment(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("A=file\nB=${A}\nC='quoted'\nD\n", encoding="utf-8")
+    (tmp_path / ".env").write_text("A=file\nB=${A}\n# C\nexport C='quoted'\nD=\n", encoding="utf-8-sig")
     found = environment_beside(tmp_path / "gateway.yaml", {"A": "real", "E": "e"})
-    assert found == {"A": "real", "B": "${A}", "C": "quoted", "E": "e"}
+    assert found == ({"A": "real", "B": "${A}", "C": "quoted", "D": "", "E": "e"}, [])
 
 
 def test_no_dotenv(tmp_path: Path) -> None:
-    assert environment_beside(tmp_path / "gateway.yaml", {"A": "real"}) == {"A": "real"}
+    assert environment_beside(tmp_path / "gateway.yaml", {"A": "real"}) == ({"A": "real"}, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ('A="unclosed\nB=2\n', {1: UNREADABLE}),
+        ("B=2\r\n\r\nA='unclosed\r\n\r\nsk-pasted\r\n", {3: UNREADABLE, 5: NO_EQUALS}),
+        ("export A\nARK KEY=sk-pasted\nB=2", {1: NO_EQUALS, 2: UNREADABLE}),
+    ],
+)
+def test_lines_of_the_dotenv_that_say_nothing(text: str, lines: dict[int, str], tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(text, encoding="utf-8", newline="")
+    environment, problems = environment_beside(tmp_path / "gateway.yaml", {})
+    assert environment == {"B": "2"}
+    assert [problem.render("gateway.yaml") for problem in problems] == [
+        f"{tmp_path}/.env:{line}: {message}" for line, message in lines.items()
+    ]
+
+
+def test_a_dotenv_that_can_not_be_read(tmp_path: Path) -> None:
+    def told() -> list[str]:
+        return [problem.render("gateway.yaml") for problem in environment_beside(tmp_path / "gateway.yaml", {})[1]]
+
+    dotenv = tmp_path / ".env"
+    dotenv.write_bytes("A=1\n".encode("utf-16"))
+    assert told() == [f"{dotenv}: this is not UTF-8: save the file in that encoding"]
+    dotenv.unlink()
+    dotenv.mkdir()
+    assert told() == [f"{dotenv}: this is a folder, and variables are read from a file of that name: rename the folder"]
