@@ -3,7 +3,7 @@
 FROM python:3.13-slim AS build
 WORKDIR /src
 RUN python -m venv /opt/paifang
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE gateway.yaml ./
 COPY proxy ./proxy
 COPY plugins ./plugins
 COPY adapters ./adapters

@@ -12,10 +12,9 @@ from datetime import date
 from pathlib import Path
 
 from proxy.aging import aging
+from proxy.configfile import DEFAULT_FILE
 from proxy.context import Principal
 from proxy.snapshot import Snapshot
-
-DEFAULT_FILE = Path("gateway.yaml")
 
 
 def banner(snapshot: Snapshot, version: str, address: str, file: Path, today: date) -> Iterator[str]:

@@ -6,6 +6,7 @@ build    checks all of it with what those plugins and their adapters contribute
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from proxy.faults import described
 from proxy.presets import with_presets
 from proxy.yamltext import LARGEST_FILE_CHARACTERS, Document, Place, read, render_path
 
+DEFAULT_FILE = Path("gateway.yaml")
 _PROVIDER_KEYS = frozenset(ProviderConfig.model_fields) - {"options"}
 _MAY_BE_NULL = frozenset(Config.model_fields) - {"providers", "models", "plugins"}
 
@@ -145,7 +147,8 @@ def _text_of(path: Path) -> str:
         content = path.read_bytes()[: 4 * LARGEST_FILE_CHARACTERS + 1]
         return content.decode("utf-8-sig")
     except FileNotFoundError:
-        message = "there is no such file: name another with --config, or copy the gateway.yaml that comes with Paifang"
+        chosen = "" if path == DEFAULT_FILE else f" -c {shlex.quote(str(path))}"
+        message = f"there is no such file: write it with `paifang init{chosen}`, or name another with --config"
     except IsADirectoryError:
         message = "this is a folder: name the file in it"
     except OSError as error:

@@ -46,6 +46,18 @@ def test_the_wheel_holds_every_file_of_the_rooms(wheel: zipfile.ZipFile) -> None
     assert any("migrations" in name for name in files)
 
 
+def test_an_installation_brings_its_gateway_yaml(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    wheel.extractall(tmp_path / "site")
+    command = [sys.executable, "-m", "proxy", "init"]
+    for status, told in ((0, "wrote gateway.yaml"), (2, "gateway.yaml: the file is there already")):
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True
+        )
+        assert (done.returncode, (done.stdout + done.stderr)[: len(told)]) == (status, told), done.stderr
+    assert (tmp_path / "gateway.yaml").read_bytes() == (ROOT / "gateway.yaml").read_bytes()
+    assert (tmp_path / "site/proxy/gateway.yaml").exists()
+
+
 def test_the_wheel_has_the_command_and_the_entry_points(wheel: zipfile.ZipFile) -> None:
     name = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     sections = re.findall(r"^\[(.+)\]$", wheel.read(name).decode(), flags=re.MULTILINE)

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
-from proxy.commands import chat, check, doctor, explain, keys, ledger, lists, models, serve, tail, usage, wallet
+from proxy.commands import chat, check, doctor, explain, init, keys, ledger, lists, models, serve, tail, usage, wallet
 
 NAMES = frozenset(
-    {"serve", "check", "schema", "doctor", "keys", "wallet", "models", "routes", "explain", "plugins", "usage", "ledger"}
+    {"init", "serve", "check", "schema", "doctor", "keys", "wallet", "models", "routes", "explain", "plugins", "usage", "ledger"}
     | {"chat", "tail", "db"}
 )
 """Commands that are there without any plugin."""
@@ -28,7 +28,7 @@ def application(of_plugins: Mapping[str, Callable[..., Any]]) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for module in (serve, check, keys, wallet, models, lists, explain, usage, ledger, chat, tail, doctor):
+    for module in (init, serve, check, keys, wallet, models, lists, explain, usage, ledger, chat, tail, doctor):
         module.add_to(app)
     for name, function in of_plugins.items():
         app.command(name)(function)

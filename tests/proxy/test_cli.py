@@ -15,7 +15,7 @@ from tests.proxy.conftest import Paifang
 from tests.proxy.gateways import SIMULATED, WITH_STATIC_KEY, write
 
 COMMANDS = [
-    "serve", "check", "schema", "keys create", "keys list", "keys show", "keys update", "keys revoke", "models",
+    "init", "serve", "check", "schema", "keys create", "keys list", "keys show", "keys update", "keys revoke", "models",
     "routes", "explain", "plugins", "usage", "ledger verify", "ledger export", "db upgrade", "wallet create",
     "wallet credit", "wallet adjust", "wallet show",
 ]  # fmt: skip
@@ -55,11 +55,12 @@ def test_every_problem_of_the_file_is_a_line(paifang: Paifang, tmp_path: Path) -
         assert all(line.startswith("gateway.yaml:1") for line in lines)
 
 
-@pytest.mark.parametrize("command", ["check", "serve", "models", "schema"])
+@pytest.mark.parametrize("command", ["check", "serve", "models", "schema", "chat m hi", "keys list"])
 def test_a_missing_file_has_a_remedy(paifang: Paifang, command: str) -> None:
-    status, _, err = paifang(command, "-c", "nowhere.yaml")
+    status, _, err = paifang(*command.split(), "-c", "no where.yaml")
     assert status == 2
-    assert err.startswith("nowhere.yaml: there is no such file: name another with --config")
+    remedy = "write it with `paifang init -c 'no where.yaml'`, or name another with --config"
+    assert err == f"no where.yaml: there is no such file: {remedy}\n"
 
 
 def test_check_says_what_serves_and_what_does_not(paifang: Paifang) -> None:

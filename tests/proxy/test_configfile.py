@@ -223,16 +223,17 @@ def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
     ]
 
 
-def test_files_that_can_not_be_read(tmp_path: Path) -> None:
+def test_files_that_can_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refusal(path: Path) -> str:
         with pytest.raises(ConfigError) as caught:
             parse(path, {})
         return str(caught.value)
 
-    missing, latin = tmp_path / "gateway.yaml", tmp_path / "latin.yaml"
+    latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"a: 1\nb: caf\xe9\n")
-    assert refusal(missing) == (
-        f"{missing}: there is no such file: name another with --config, or copy the gateway.yaml that comes with Paifang"
+    monkeypatch.chdir(tmp_path)
+    assert refusal(Path("gateway.yaml")) == (
+        "gateway.yaml: there is no such file: write it with `paifang init`, or name another with --config"
     )
     assert refusal(tmp_path) == f"{tmp_path}: this is a folder: name the file in it"
     assert refusal(latin) == f"{latin}:2:7: this is not UTF-8: save the file in that encoding"
