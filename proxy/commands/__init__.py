@@ -11,8 +11,8 @@ import typer
 from proxy.commands import chat, check, doctor, explain, init, keys, ledger, lists, models, serve, tail, usage, wallet
 
 NAMES = frozenset(
-    {"init", "serve", "check", "schema", "doctor", "keys", "wallet", "models", "routes", "explain", "plugins", "usage", "ledger"}
-    | {"chat", "tail", "db"}
+    {"init", "serve", "check", "schema", "doctor", "keys", "wallet", "models", "routes", "explain", "plugins", "usage"}
+    | {"ledger", "chat", "tail", "db"}
 )
 """Commands that are there without any plugin."""
 

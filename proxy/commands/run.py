@@ -3,6 +3,7 @@
 0   done
 1   the answer is bad news
 2   wrong usage or configuration, or the command could not do its work
+141 who reads the output went away, as tools have it that SIGPIPE ends
 
 With --json standard output is JSON whatever happens: 0 and 1 have the answer there, 2 has one line
 {"ok": false, "problems": [{"message", "nearest", and what else is known: "file", "line", "column", "path", "code", "param"}]}.
@@ -10,6 +11,7 @@ With --json standard output is JSON whatever happens: 0 and 1 have the answer th
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -22,6 +24,9 @@ from proxy.commands.shared import CONFIG, BadNews, problem_body
 from proxy.errors import ConfigError, GatewayError
 
 WRONG = 2
+UNHEARD = 141
+REFUSES = frozenset({errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""How standard output takes nothing more. Of other files these come with a name, or as errors of the store."""
 DEBUG = "PAIFANG_DEBUG"
 """Set in the environment, it lets a traceback through."""
 
@@ -29,8 +34,34 @@ DEBUG = "PAIFANG_DEBUG"
 def run(arguments: Sequence[str]) -> int:
     """Returns the exit status."""
     try:
+        status = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _discard_output()
+        return UNHEARD
+    except OSError as error:
+        if os.environ.get(DEBUG):
+            raise
+        _discard_output()
+        return _tell(f"standard output can't be written: {error.strerror}", WRONG)
+    return status
+
+
+def _discard_output() -> None:
+    """Let the interpreter get rid of what is left, which it tries in the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Raises: OSError: of standard output."""
+    try:
         application(_plugin_commands(arguments))(args=list(arguments), prog_name="paifang")
     except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
         # It follows from what typer has told on standard error.
         if end.code == WRONG and isinstance(end.__context__, Exception):
             _tell_program(arguments, end.__context__)
@@ -40,6 +71,8 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in REFUSES:
+            raise
         told = _unexpected(error)
         _tell_program(arguments, told)
         return _tell(str(told), WRONG)
