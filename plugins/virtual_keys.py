@@ -40,5 +40,5 @@ def _presented(ctx: RequestContext) -> str | None:
             raise Unauthenticated("The Authorization header must be `Bearer` and a key.")
         keys.add(token.strip())
     if len(keys) > 1:
-        raise Unauthenticated("Authorization and x-api-key hold different keys; send one.")
+        raise Unauthenticated("The request holds different keys; send one.")
     return keys.pop() if keys else None
