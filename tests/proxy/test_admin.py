@@ -247,6 +247,9 @@ async def test_without_a_token_there_is_no_admin_api_over_tcp_and_the_log_says_s
                     async with session.request(method, f"/admin/v1/{path}") as response:
                         assert response.status == 404
                         told = (await response.json())["error"]["message"]
-                        assert told == f"There is nothing at {method} /admin/v1/{path}. Chat is at POST /v1/chat/completions."
+                        assert told == (
+                            "The admin API is off over TCP: set admin.token in gateway.yaml and restart. The commands on the "
+                            "gateway's machine need none."
+                        )
     remedy = "set admin.token in gateway.yaml and restart; the commands on this machine need none"
     assert [line["remedy"] for line in lines if "remedy" in line] == [remedy]
