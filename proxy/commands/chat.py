@@ -82,9 +82,7 @@ def _address(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
 
 
-async def _session(
-    open_things: AsyncExitStack, config: Path, address: str | None, key: str | None
-) -> aiohttp.ClientSession:
+async def _session(open_things: AsyncExitStack, config: Path, address: str | None, key: str | None) -> aiohttp.ClientSession:
     """What asks the gateway at this address or, without one, the gateway of this file. It ends with `open_things`."""
     import aiohttp
 

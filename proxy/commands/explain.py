@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,8 @@ from proxy.commands.shared import (
 from proxy.commands.tables import cell, print_rows
 from proxy.errors import NotFound
 
+STANDARD_INPUT = Path("-")
+
 
 def add_to(app: typer.Typer) -> None:
     app.command("explain", epilog="Example: paifang explain doubao-seed --key ci --body request.json")(_explain)
@@ -31,7 +34,8 @@ def _explain(
     config: ConfigOption = CONFIG,
     key: Annotated[str | None, typer.Option(help="A key's name; left out: a key without limits.")] = None,
     body: Annotated[
-        Path | None, typer.Option(help="A file with the request's JSON; shows what would be sent upstream.", metavar="FILE")
+        Path | None,
+        typer.Option(help="A file with the request's JSON, - for standard input; shows what would be sent.", metavar="FILE"),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,14 +65,15 @@ def _no_such(model: str, models: list[dict[str, Any]]) -> NotFound:
 
 
 def _read(file: Path) -> Any:
+    named = "standard input" if file == STANDARD_INPUT else file
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(sys.stdin.buffer.read() if file == STANDARD_INPUT else file.read_bytes())
     except OSError as error:
-        raise typer.BadParameter(f"{file} can't be read: {error.strerror}", param_hint="--body") from None
+        raise typer.BadParameter(f"{named} can't be read: {error.strerror}", param_hint="--body") from None
     except ValueError as error:
-        raise typer.BadParameter(f"{file} is not JSON: {error}", param_hint="--body") from None
+        raise typer.BadParameter(f"{named} is not JSON: {error}", param_hint="--body") from None
     if not isinstance(content, dict):
-        raise typer.BadParameter(f"{file} must hold a JSON object", param_hint="--body")
+        raise typer.BadParameter(f"{named} must hold a JSON object", param_hint="--body")
     return content
 
 

@@ -17,6 +17,7 @@ from proxy.commands.shared import (
     ask,
     ask_pages,
     csv_writer,
+    one_format,
     print_json,
     submit,
     this_user,
@@ -73,8 +74,7 @@ def _export(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, a line an entry; so it does anyway.")] = False,
 ) -> None:
     """Print the ledger's entries, oldest first: JSON lines, or CSV. All there are, where no time is given."""
-    if as_csv and as_json:
-        raise typer.BadParameter("give --csv or --json, not both")
+    one_format(as_csv, as_json)
     named = {name: value for name, value in {"account": account, "kind": kind}.items() if value is not None}
     query = span(since, until, day, month, timezone) | named
     write = csv_writer(COLUMNS) if as_csv else _print_lines

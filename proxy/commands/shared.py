@@ -114,6 +114,12 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
+def one_format(as_csv: bool, as_json: bool) -> None:
+    """Raises: typer.BadParameter: both are asked for."""
+    if as_csv and as_json:
+        raise typer.BadParameter("give --csv or --json, not both")
+
+
 def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
 

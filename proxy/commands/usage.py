@@ -7,7 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from proxy.commands.dates import Day, Month, Since, Timezone, Until, span
-from proxy.commands.shared import CONFIG, ConfigOption, CsvOption, JsonOption, ask, ask_pages, csv_writer, print_json
+from proxy.commands.shared import (
+    CONFIG,
+    ConfigOption,
+    CsvOption,
+    JsonOption,
+    ask,
+    ask_pages,
+    csv_writer,
+    one_format,
+    print_json,
+)
 from proxy.commands.tables import print_rows
 
 COLUMNS = (
@@ -56,6 +66,7 @@ def _usage(
     as_json: JsonOption = False,
 ) -> None:
     """Add up what was used and what it cost, this month where no time is given; cost_usd is what the providers took."""
+    one_format(as_csv, as_json)
     asked = {
         "key": key, "wallet": wallet, "model": model, "family": family, "route": route, "provider": provider, "user": user,
         "request": request,

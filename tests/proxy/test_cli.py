@@ -37,7 +37,8 @@ def test_the_version(paifang: Paifang) -> None:
     "arguments",
     [("bogus",), ("keys",), ("keys", "create"), ("keys", "list", "--bogus"), ("serve", "--port", "70000"), ("usage", "extra"),
      ("keys", "create", "a", "--family-budget", "doubao"), ("keys", "create", "a", "--rpm", "0"),
-     ("explain", "seed", "--body", "missing.json")],
+     ("explain", "seed", "--body", "missing.json"), ("usage", "--csv", "--json"), ("usage", "--each", "--csv", "--json"),
+     ("ledger", "export", "--csv", "--json")],
 )  # fmt: skip
 def test_wrong_usage_is_2(paifang: Paifang, arguments: tuple[str, ...]) -> None:
     status, _, err = paifang(*arguments)
