@@ -45,10 +45,7 @@ def environment_beside(file: Path, environ: Mapping[str, str]) -> tuple[dict[str
     """
     dotenv = file.parent / ".env"
     name = str(dotenv)
-    if dotenv.is_dir():
-        message = "this is a folder, and variables are read from a file of that name: rename the folder"
-        return dict(environ), [Problem("", message, file=name)]
-    if not dotenv.is_file():
+    if not dotenv.is_file():  # a folder of that name is a virtualenv
         return dict(environ), []
     try:
         text = dotenv.read_bytes().decode("utf-8-sig")

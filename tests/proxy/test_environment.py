@@ -96,4 +96,4 @@ def test_a_dotenv_that_can_not_be_read(tmp_path: Path) -> None:
     assert told() == [f"{dotenv}: this is not UTF-8: save the file in that encoding"]
     dotenv.unlink()
     dotenv.mkdir()
-    assert told() == [f"{dotenv}: this is a folder, and variables are read from a file of that name: rename the folder"]
+    assert told() == []  # many a virtualenv is called so
