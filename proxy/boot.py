@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from proxy.chain import Chain, Report
 from proxy.config import Config
-from proxy.configfile import Source, read_source
+from proxy.configfile import Source, parse, read_source
 from proxy.configfile import load as load_config
 from proxy.errors import ConfigError, Problem
 from proxy.faults import described, log_fault
 from proxy.health import Health
 from proxy.registry import Registry, Stamp
 from proxy.snapshot import Snapshot, compile_snapshot
-from proxy.yamltext import read
+from proxy.yamltext import read, render_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class Loaded:
     registry: Registry
     sections: Mapping[str, Any]
     """{plugin: its section, the model's defaults where gateway.yaml says nothing}."""
+    notices: Sequence[str]
+    """What the operator should know of plugins and adapters, by line of the file."""
 
 
 def load(
@@ -51,7 +53,9 @@ def load(
     config = load_config(file, environ, sections_for, source)
     registry = registries[-1]
     given = {entry.name: entry.options for entry in config.plugins or ()}
-    return Loaded(file, source, config, registry, {name: _section(registry, name, given.get(name)) for name in registry.names})
+    told = [plugin_problem(file, source, name, notice).render(str(file)) for name, notice in registry.notices]
+    chosen = {name: _section(registry, name, given.get(name)) for name in registry.names}
+    return Loaded(file, source, config, registry, chosen, told)
 
 
 def compile_loaded(loaded: Loaded, report: Report = log_fault, health: Health | None = None) -> Snapshot:
@@ -60,10 +64,18 @@ def compile_loaded(loaded: Loaded, report: Report = log_fault, health: Health | 
     """
     chain = Chain(loaded.registry.manager, loaded.sections, report)
     try:
-        return compile_snapshot(loaded.config, loaded.registry.adapters, chain, health)
+        snapshot = compile_snapshot(loaded.config, loaded.registry.adapters, chain, health)
     except BaseException as error:  # whatever an adapter may raise that says where its provider is
         told = f"a provider can't be set up: {described(error)}"
         raise ConfigError(loaded.file.name, [Problem("providers", told)]) from error
+    return replace(snapshot, notices=(*loaded.notices, *snapshot.notices))
+
+
+def plugin_problem(file: Path, source: Source, name: str, message: str) -> Problem:
+    """Something about a plugin, with its place in `plugins:`, if it is listed there."""
+    parsed = parse(file, source.environment, source)
+    at = next((listing.at for listing in parsed.plugins or () if listing.name == name), None)
+    return Problem("plugins", message) if at is None else Problem(render_path(at), message, *parsed.document.key_place(at))
 
 
 def refuse_restart(before: Loaded, after: Loaded) -> None:

@@ -23,6 +23,7 @@ from proxy.deadlines import Deadlines, Overdue
 from proxy.errors import GatewayError, PluginFault
 from proxy.faults import is_own_cancellation
 from proxy.hookanswers import refusal_lacks
+from proxy.hookchecks import parameters_of
 from proxy.hookspecs import STAGE_OF_HOOK
 from proxy.strikes import Strikes
 
@@ -290,9 +291,10 @@ def _any_waits(calls: tuple[Call, ...]) -> bool:
 
 
 def _bind(hook: str, impl: pluggy.HookImpl, section: Any) -> Call:
-    names = tuple(name for name in impl.argnames if name != "config")
-    function = partial(impl.function, config=section) if "config" in impl.argnames else impl.function
+    asked = parameters_of(impl.function)
+    names = tuple(name for name in asked if name != "config")
+    function = partial(impl.function, config=section) if "config" in asked else impl.function
     takes: Literal["ctx", "both", "names"] = "names"
-    if names[:1] == ("ctx",) and impl.argnames[: len(names)] == names:
+    if names[:1] == ("ctx",) and (*impl.argnames, *impl.kwargnames)[: len(names)] == names:
         takes = "ctx" if len(names) == 1 else "both"
     return Call((impl.plugin_name, hook), function, takes, names)

@@ -14,6 +14,7 @@ from proxy.app import App
 from proxy.boot import Loaded
 from proxy.errors import ConfigError, Problem
 from proxy.faults import described, is_own_cancellation, log_fault, place_of
+from proxy.hookchecks import parameters_of
 
 HOOK_S = 30
 """How long `startup` and `shutdown` may wait for something."""
@@ -104,7 +105,7 @@ class Lifecycle:
         if impl is None:
             return
         arguments = {"app": self._app, "config": section}
-        answer = impl.function(**{name: arguments[name] for name in impl.argnames})
+        answer = impl.function(**{name: arguments[name] for name in parameters_of(impl.function)})
         if inspect.isawaitable(answer):
             async with asyncio.timeout(HOOK_S):
                 await answer

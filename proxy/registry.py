@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
+import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.machinery import SourceFileLoader
@@ -15,11 +15,14 @@ from typing import Any
 import pluggy
 from pydantic import BaseModel
 
+import proxy
 from proxy import hookspecs
 from proxy.adapter import Adapter
 from proxy.config import PluginLoadError
+from proxy.configtypes import did_you_mean
 from proxy.credentials import SIGNERS, TOKENS
 from proxy.faults import described
+from proxy.hookchecks import check_hooks, unmarked_hooks
 
 BUILTIN_CHAIN = ("virtual_keys", "model_scope", "rate_limit", "budget", "routing", "metering", "metrics", "access_log")
 """What an absent `plugins:` list means, as far as installed."""
@@ -51,6 +54,8 @@ class Registry:
         self.stamps = {} if stamps is None else stamps
         """Of each plugin's file, as it was when it was loaded."""
         self._failures: dict[str, str] = {}
+        self.notices: list[tuple[str, str]] = []
+        """(plugin, what its author or its user should know)."""
         for name in dict.fromkeys(listed):
             try:
                 self._objects[name] = self._load(name, earlier)
@@ -122,12 +127,12 @@ class Registry:
 
     def _register(self, manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
         try:
+            check_hooks(manager, plugin)
             manager.register(plugin, name=name)
-            _check_hooks(manager, name, plugin)
         except (pluggy.PluginValidationError, PluginLoadError, ValueError) as error:
             self._failures[name] = f"plugin {name!r} is not valid: {error}".replace("\n", " ")
-            if manager.get_plugin(name) is not None:
-                manager.unregister(name=name)
+            return
+        self.notices += [(name, f"plugin {name!r}: {told}") for told in unmarked_hooks(manager, plugin)]
 
     def _collect_adapters(self) -> dict[str, Adapter]:
         found: dict[str, Adapter] = {}
@@ -178,7 +183,7 @@ def _load_entry(entry: EntryPoint) -> Any:
         loaded = entry.load()
         return loaded() if isinstance(loaded, type) else loaded
     except BaseException as error:  # whatever a module may raise while it is imported
-        raise PluginLoadError(f"{entry.value} can't be imported: {described(error)}") from error
+        raise PluginLoadError(f"{entry.value} can't be imported: {_described(error)}") from error
 
 
 class _FreshLoader(SourceFileLoader):
@@ -207,8 +212,16 @@ def _import_file(path: Path, name: str) -> ModuleType:
         else:
             sys.modules[module_name] = before
         line = _line_in(error, path)
-        raise PluginLoadError(f"{name}{line}: {described(error)}") from error
+        raise PluginLoadError(f"{name}{line}: {_described(error)}") from error
     return module
+
+
+def _described(error: BaseException) -> str:
+    """What a module raised while it was imported. Python would name a file of ours, and not the nearest name."""
+    missing = isinstance(error, ImportError) and re.match(r"cannot import name '(\w+)' from 'proxy' ", str(error))
+    if not missing:
+        return described(error)
+    return f"proxy has no {missing[1]!r}{did_you_mean(missing[1], proxy.__all__) or '; docs/plugins.md lists what it has'}"
 
 
 def _line_in(error: BaseException, path: Path) -> str:
@@ -232,19 +245,3 @@ def _check_adapter(adapter: Any) -> None:
         raise PluginLoadError(f"adapter {name!r} names the signer {adapter.signer!r}, expected one of {', '.join(SIGNERS)}")
     if not (isinstance(adapter.options, type) and issubclass(adapter.options, BaseModel)):
         raise PluginLoadError(f"adapter {name!r} has options that are no pydantic model; without any, use NoOptions")
-
-
-def _check_hooks(manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
-    if not manager.get_hookcallers(plugin):
-        raise PluginLoadError("it has no hooks; mark its functions with @hookimpl")
-    known = {hook for hook in dir(hookspecs.Boot) + dir(hookspecs.Request) if not hook.startswith("_")}
-    for caller in manager.get_hookcallers(plugin) or ():
-        if caller.name not in known:
-            names = ", ".join(sorted(known))
-            raise PluginLoadError(f"it has a hook {caller.name!r} that does not exist; the hooks are {names}")
-        for impl in caller.get_hookimpls():
-            if impl.plugin is plugin and (impl.wrapper or impl.hookwrapper):
-                raise PluginLoadError(f"its hook {caller.name!r} is a wrapper; request hooks can't wrap each other")
-            yields = inspect.isgeneratorfunction(impl.function) or inspect.isasyncgenfunction(impl.function)
-            if impl.plugin is plugin and yields:
-                raise PluginLoadError(f"its hook {caller.name!r} has a yield, so nothing of it would run; use return")
