@@ -69,6 +69,16 @@ def place_of(error: BaseException) -> str:
     return "" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
 
 
+def line_in(error: BaseException, file: str) -> int | None:
+    """The line of this file that led to it; None: none did."""
+    trace, line = error.__traceback__, None
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == file:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
 def log_fault(plugin: str, hook: str, error: BaseException, request_id: str = "") -> None:
     of_request = {"request_id": request_id} if request_id else {}
     log.error("plugin failed", plugin=plugin, hook=hook, **of_request, exc_info=error)

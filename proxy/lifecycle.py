@@ -11,8 +11,8 @@ from typing import Any
 import pluggy
 
 from proxy.app import App
-from proxy.boot import Loaded
-from proxy.errors import ConfigError, Problem
+from proxy.boot import Loaded, plugin_problem
+from proxy.errors import ConfigError
 from proxy.faults import described, is_own_cancellation, log_fault, place_of
 from proxy.hookchecks import parameters_of
 
@@ -66,7 +66,7 @@ class Lifecycle:
                     raise
                 await self.end(started)
                 told = f"plugin {name!r} failed in startup at {place_of(error)}: {described(error)}"
-                raise ConfigError(loaded.file.name, [Problem("plugins", told)]) from error
+                raise ConfigError(str(loaded.file), [plugin_problem(loaded.file, loaded.source, name, told)]) from error
             self._lives[id(life.plugin)] = life
             started.append(life)
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Set
+from inspect import iscoroutinefunction
 from typing import NamedTuple
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from proxy.adminopenapi import PREFIX
 from proxy.boot import Loaded
 from proxy.chain import Report
-from proxy.errors import ConfigError, GatewayError, NotFound, PluginFault, Problem
-from proxy.faults import described, is_own_cancellation
+from proxy.config import PluginLoadError
+from proxy.errors import GatewayError, NotFound, PluginFault
+from proxy.faults import is_own_cancellation
+from proxy.registering import let_register
 from proxy.server import Handler, Route
 
 LISTENERS = ("main", "metrics")
+METHODS = (*sorted(hdrs.METH_ALL), hdrs.METH_ANY)
+OWN_FOLDERS = ("/v1/", PREFIX)
+OWN_PATHS = ("/healthz", "/readyz")
+"""Served by the gateway itself, whatever plugins there are."""
 
 
 class PluginHandler(NamedTuple):
@@ -81,18 +89,31 @@ class PluginPaths:
 def handlers_of(loaded: Loaded) -> Handlers:
     """What the plugins of a configuration register. Raises: ConfigError."""
     handlers: dict[tuple[str, str], PluginHandler] = {}
-    for impl in reversed(loaded.registry.manager.hook.register_routes.get_hookimpls()):
-        plugin: str = impl.plugin_name
 
-        def register(method: str, path: str, handler: Handler, listener: str = "main", plugin: str = plugin) -> None:
-            web.UrlDispatcher().add_route(method, path, handler)  # which raises ValueError for what can't be served
+    def register_for(plugin: str) -> Callable[..., None]:
+        def register(method: str, path: str, handler: Handler, listener: str = "main") -> None:
+            method = method.upper() if isinstance(method, str) else method
+            if method not in METHODS:
+                raise PluginLoadError(f"the method is {method!r}, expected one of {', '.join(METHODS)}")
+            if not (iscoroutinefunction(handler) or (isinstance(handler, type) and issubclass(handler, web.View))):
+                raise PluginLoadError(f"the handler of {method} {path} is no async def")
             if listener not in LISTENERS:
-                raise ValueError(f"the listener is {listener!r}, expected one of {', '.join(LISTENERS)}")
+                raise PluginLoadError(f"the listener is {listener!r}, expected one of {', '.join(LISTENERS)}")
+            web.UrlDispatcher().add_route(method, path, handler)  # which raises ValueError for what can't be served
+            if path in OWN_PATHS or path.startswith(OWN_FOLDERS):
+                beside = f"take one that is not under {' or '.join(OWN_FOLDERS)}, nor {' or '.join(OWN_PATHS)}"
+                raise PluginLoadError(f"{path} is the gateway's own: {beside}")
+            for (other_method, other_path), other in handlers.items():
+                if other_path == path and _meet(method, other_method):
+                    raise PluginLoadError(f"{method} {path} is served by plugin {other.plugin!r}: take another path")
             handlers[method, path] = PluginHandler(plugin, handler, listener)
 
-        try:
-            impl.function(register)
-        except BaseException as error:  # whatever a plugin may raise
-            told = f"plugin {impl.plugin_name!r} can't register its routes: {described(error)}"
-            raise ConfigError(loaded.file.name, [Problem("plugins", told)]) from error
+        return register
+
+    let_register(loaded, "routes", register_for)
     return handlers
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether some request has both methods. Who serves GET serves HEAD."""
+    return one == other or hdrs.METH_ANY in (one, other) or {one, other} == {hdrs.METH_GET, hdrs.METH_HEAD}

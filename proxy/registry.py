@@ -21,7 +21,7 @@ from proxy.adapter import Adapter
 from proxy.config import PluginLoadError
 from proxy.configtypes import did_you_mean
 from proxy.credentials import SIGNERS, TOKENS
-from proxy.faults import described
+from proxy.faults import described, line_in
 from proxy.hookchecks import check_hooks, unmarked_hooks
 
 BUILTIN_CHAIN = ("virtual_keys", "model_scope", "rate_limit", "budget", "routing", "metering", "metrics", "access_log")
@@ -211,8 +211,8 @@ def _import_file(path: Path, name: str) -> ModuleType:
             del sys.modules[module_name]
         else:
             sys.modules[module_name] = before
-        line = _line_in(error, path)
-        raise PluginLoadError(f"{name}{line}: {_described(error)}") from error
+        line = line_in(error, str(path))
+        raise PluginLoadError(f"{name}{'' if line is None else f':{line}'}: {_described(error)}") from error
     return module
 
 
@@ -222,15 +222,6 @@ def _described(error: BaseException) -> str:
     if not missing:
         return described(error)
     return f"proxy has no {missing[1]!r}{did_you_mean(missing[1], proxy.__all__) or '; docs/plugins.md lists what it has'}"
-
-
-def _line_in(error: BaseException, path: Path) -> str:
-    trace, line = error.__traceback__, ""
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            line = f":{trace.tb_lineno}"
-        trace = trace.tb_next
-    return line
 
 
 def _check_adapter(adapter: Any) -> None:

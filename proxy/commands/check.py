@@ -32,7 +32,10 @@ def _check(
     from proxy.aging import aging, today_of
     from proxy.boot import compile_loaded, load
     from proxy.clock import SystemClock
+    from proxy.commands import NAMES
     from proxy.control import status_of_running
+    from proxy.plugincommands import add_commands
+    from proxy.pluginpaths import handlers_of
     from proxy.plural import counted
     from proxy.probe import probe_all
     from proxy.surprises import surprises
@@ -40,6 +43,8 @@ def _check(
 
     loaded = load(config, os.environ)
     snapshot = compile_loaded(loaded)
+    handlers_of(loaded)
+    add_commands(loaded, NAMES, {})
     document = read(loaded.source.text, str(config))
     notes = [
         *snapshot.notices,

@@ -124,26 +124,19 @@ def _plugin_commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
     if not file.is_file():
         return {}
     from proxy.boot import load
-    from proxy.faults import described
+    from proxy.plugincommands import add_commands
 
     commands: dict[str, Callable[..., Any]] = {}
-
-    def register(name: str, function: Callable[..., Any]) -> None:
-        if not isinstance(name, str) or not callable(function) or name in NAMES:
-            raise ValueError(f"expected a new name and a function, not {name!r} and {function!r}")
-        commands[name] = function
-
     try:
-        registry = load(file, os.environ).registry
+        loaded = load(file, os.environ)
     except ConfigError:
         if words:
             _tell(f"{file} has problems, so commands of its plugins are missing: see `paifang check`", 2)
         return {}
-    for impl in reversed(registry.manager.hook.register_commands.get_hookimpls()):
-        try:
-            impl.function(register)
-        except BaseException as error:  # whatever a plugin may raise
-            _tell(f"plugin {impl.plugin_name!r} can't register its commands: {described(error)}", 2)
+    try:
+        add_commands(loaded, NAMES, commands)
+    except ConfigError as error:
+        _tell(str(error), 2)
     return commands
 
 

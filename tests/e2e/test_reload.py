@@ -103,7 +103,7 @@ async def test_a_plugin_that_is_listed_again_before_its_last_request_is_over_goe
 
 
 async def test_all_or_nothing(serve: Serve, fake_ark: FakeArk) -> None:
-    served = await serve(**sections(fake_ark), also={"told.py": TOLD, "fails.py": TOLD})
+    served = await serve(**sections(fake_ark), also={"told.py": TOLD, "fails.py": TOLD.replace("/told", "/fails")})
     snapshot = served.gateway.snapshot
     with capture_logs() as lines, pytest.raises(ConfigError, match=r"plugin './fails.py' failed in startup at fails.py:11"):
         await reloaded(served, **sections(fake_ark, "./told.py", {"./fails.py": {"fails": True}}, price=9))
