@@ -55,7 +55,7 @@ def load(
     given = {entry.name: entry.options for entry in config.plugins or ()}
     told = [plugin_problem(file, source, name, notice).render(str(file)) for name, notice in registry.notices]
     chosen = {name: _section(registry, name, given.get(name)) for name in registry.names}
-    return Loaded(file, source, config, registry, chosen, told)
+    return Loaded(file, source, config, registry, chosen, (*told, *registry.missing_adapters))
 
 
 def compile_loaded(loaded: Loaded, report: Report = log_fault, health: Health | None = None) -> Snapshot:

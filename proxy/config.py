@@ -85,6 +85,11 @@ class Sections(Protocol):
 
     def adapter(self, name: str) -> Adapter | None: ...
 
+    @property
+    def missing_adapters(self) -> Sequence[str]:
+        """Why adapters of installed packages are not among them, a line for each package."""
+        ...
+
     def plugin_names(self) -> Sequence[str]:
         """Every installed plugin; files are not among them."""
         ...

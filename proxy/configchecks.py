@@ -104,7 +104,7 @@ class _Checks:
             named = provider["adapter"]
             adapter = self._sections.adapter(named.text) if named.text else None
             if named.text and adapter is None:
-                self._known(named, self._sections.adapter_names(), "the adapters")
+                self._known(named, self._sections.adapter_names(), "the adapters", "; ".join(self._sections.missing_adapters))
             needs_address = adapter is not None and adapter.base_url is None and adapter.signer != "none"
             if needs_address and provider["base_url"].value in (None, ""):
                 message = f"base_url is missing: the adapter {named.text} knows none of its own"
@@ -271,15 +271,16 @@ class _Checks:
             self._complain(root["redis"]["url"], f"this version shares no rate limits over Redis: {remedy}")
         if self._plugins is not None and "budget" in self._plugins:
             entry = _Node(("plugins", self._plugins.index("budget")), "budget")
-            self._enforced("metering", entry)
+            self._enforced("metering", entry, "no plugin of the chain says what a request cost, so nothing would be debited")
 
-    def _enforced(self, duty: str, node: _Node, *, always: bool = False) -> None:
+    def _enforced(self, duty: str, node: _Node, lacks: str = "", *, always: bool = False) -> None:
+        """Complain where nobody does this duty. lacks: what that means, where `node` is not what is to be enforced."""
         if not (node.says_something or always) or self._is_enforced(duty):
             return
         if duty in self._sections.plugin_names():
-            message = f'no plugin of the chain enforces this: add "- {duty}" to plugins'
+            message = f'{lacks or "no plugin of the chain enforces this"}: add "- {duty}" to plugins'
         else:
-            message = f"no plugin of this installation enforces this ({duty} would): remove it"
+            message = f"{lacks or 'no plugin of this installation enforces this'} ({duty} would): remove it"
         self._complain(node, message, at_key=True)
 
     def _is_enforced(self, duty: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -56,6 +57,8 @@ class Registry:
         self._failures: dict[str, str] = {}
         self.notices: list[tuple[str, str]] = []
         """(plugin, what its author or its user should know)."""
+        self.missing_adapters: list[str] = []
+        """Of each installed package whose adapters could not be had: which one, why, and the remedy."""
         for name in dict.fromkeys(listed):
             try:
                 self._objects[name] = self._load(name, earlier)
@@ -120,9 +123,17 @@ class Registry:
         manager.add_hookspecs(hookspecs.Request)
         # pluggy calls the last registered first; the list reads top to bottom.
         for name in reversed(list(self._objects)):
-            self._register(manager, name, self._objects[name])
+            try:
+                self._register(manager, name, self._objects[name])
+            except PluginLoadError as error:
+                self._failures[name] = str(error)
         for name, entry in _installed("paifang.adapters").items():
-            self._register(manager, f"adapters:{name}", _load_entry(entry))
+            try:
+                self._register(manager, f"adapters:{name}", _load_entry(entry))
+            except PluginLoadError as error:
+                package = entry.dist.name if entry.dist is not None else name
+                told = f"the package {package} has adapters that are not there ({error}): mend or uninstall it"
+                self.missing_adapters.append(told)
         return manager
 
     def _register(self, manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
@@ -130,8 +141,7 @@ class Registry:
             check_hooks(manager, plugin)
             manager.register(plugin, name=name)
         except (pluggy.PluginValidationError, PluginLoadError, ValueError) as error:
-            self._failures[name] = f"plugin {name!r} is not valid: {error}".replace("\n", " ")
-            return
+            raise PluginLoadError(f"plugin {name!r} is not valid: {error}".replace("\n", " ")) from error
         self.notices += [(name, f"plugin {name!r}: {told}") for told in unmarked_hooks(manager, plugin)]
 
     def _collect_adapters(self) -> dict[str, Adapter]:
@@ -230,9 +240,18 @@ def _check_adapter(adapter: Any) -> None:
     if isinstance(adapter, type):
         raise PluginLoadError(f"adapter {name!r} is a class: register an instance of it")
     wanted = ("name", "base_url", "signer", "simulated", "options", "prompt_overhead_tokens", "open")
-    if missing := [member for member in wanted if not hasattr(adapter, member)]:
-        raise PluginLoadError(f"adapter {name!r} has no {', '.join(missing)}")
-    if adapter.signer not in {*SIGNERS, *TOKENS}:
-        raise PluginLoadError(f"adapter {name!r} names the signer {adapter.signer!r}, expected one of {', '.join(SIGNERS)}")
-    if not (isinstance(adapter.options, type) and issubclass(adapter.options, BaseModel)):
-        raise PluginLoadError(f"adapter {name!r} has options that are no pydantic model; without any, use NoOptions")
+    missing = [member for member in wanted if not hasattr(adapter, member)]
+    problems = [f"has no {', '.join(missing)}"] if missing else []
+    if "signer" not in missing and adapter.signer not in {*SIGNERS, *TOKENS}:
+        problems.append(f"names the signer {adapter.signer!r}, expected one of {', '.join(SIGNERS)}")
+    if "options" not in missing and not (isinstance(adapter.options, type) and issubclass(adapter.options, BaseModel)):
+        problems.append("has options that are no pydantic model; without any, use NoOptions")
+    for opener in (opener for opener in ("open", "open_embeddings") if hasattr(adapter, opener)):
+        signature = inspect.signature(getattr(adapter, opener))
+        try:
+            signature.bind("chat", "target")
+        except TypeError:
+            taken = ", ".join(["self", *(str(parameter) for parameter in signature.parameters.values())])
+            problems.append(f"has an {opener}({taken}), which is called as {opener}(chat, target)")
+    if problems:
+        raise PluginLoadError("; ".join(f"adapter {name!r} {problem}" for problem in problems))

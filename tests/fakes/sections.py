@@ -81,6 +81,8 @@ FILES = {"./my_policy.py"}
 class FakeSections:
     """without: plugins that are not installed."""
 
+    missing_adapters: Sequence[str] = ()
+
     def __init__(self, without: Collection[str] = ()) -> None:
         self._plugins = {name: model for name, model in PLUGINS.items() if name not in without}
 

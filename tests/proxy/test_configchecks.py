@@ -175,13 +175,18 @@ def without(plugin: str) -> str:
         ("budget", keys(f"name: a, key: {KEY}, budget: {{daily_usd: 1}}"), ["keys[0].budget"]),
         ("budget", keys(f"name: a, key: {KEY}, wallet: w") + "wallets: {w: {}}\n", ["keys[0].wallet", "wallets"]),
         ("budget", models("budget: {monthly_usd: 1}\n"), ["budget"]),
-        ("metering", models(""), ["plugins[3]"]),
     ],
 )
 def test_limits_that_no_plugin_enforces(plugin: str, text: str, paths: list[str], tmp_path: Path) -> None:
     message = f'no plugin of the chain enforces this: add "- {plugin}" to plugins'
     assert complaints(text + f"plugins: [{CHAIN}]\n", tmp_path) == []
     assert complaints(text + without(plugin), tmp_path) == [f"{path}: {message}" for path in paths]
+
+
+def test_a_budget_that_nobody_meters_for_names_what_is_missing(tmp_path: Path) -> None:
+    assert complaints(models("") + without("metering"), tmp_path) == [
+        'plugins[3]: no plugin of the chain says what a request cost, so nothing would be debited: add "- metering" to plugins'
+    ]
 
 
 def test_a_limit_of_a_plugin_that_is_not_installed(tmp_path: Path) -> None:

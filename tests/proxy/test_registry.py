@@ -90,6 +90,8 @@ def test_an_unknown_name(tmp_path: Path) -> None:
         ("Parrot", r"adapter 'parrot' is a class: register an instance"),
         ("Parrot(signer='hmac')", r"names the signer 'hmac', expected one of bearer"),
         ("Parrot(options=dict)", r"options that are no pydantic model"),
+        ("Lame()", r"adapter 'parrot' has an open\(self, chat\), which is called as open\(chat, target\)"),
+        ("Lame(signer='hmac')", r"adapter 'parrot' names the signer 'hmac', .*; adapter 'parrot' has an open\(self, chat\)"),
         ("exit(3)", r"plugin './mine.py' can't register its adapters: SystemExit: 3"),
         ("1 / 0", r"plugin './mine.py' can't register its adapters: ZeroDivisionError"),
     ],
@@ -102,6 +104,7 @@ def test_an_adapter_that_lacks_something_is_named(tmp_path: Path, adapter: str, 
         "    def __init__(self, signer='none', options=NoOptions):\n"
         "        self.signer, self.options = signer, options\n"
         "    def open(self, chat, target): ...\n"
+        "class Lame(Parrot):\n    def open(self, chat): ...\n"
         f"@hookimpl\ndef register_adapters(register):\n    register({adapter})\n"
     )
     with pytest.raises(PluginLoadError, match=why):
