@@ -23,7 +23,7 @@ test: $(INSTALLED_TEST) system-tools node-sdk
 	$(BIN)/ruff check --quiet . || failed=1; \
 	$(BIN)/mypy --no-error-summary || failed=1; \
 	[ $$failed = 0 ] || echo "ruff or mypy object, see above: this run fails, whatever pytest says."; \
-	$(PYTEST) -n 2 $(ARGS) || failed=1; \
+	$(PYTEST) -n 2 --dist worksteal $(ARGS) || failed=1; \
 	exit $$failed
 
 test-long: $(INSTALLED_TEST) system-tools node-sdk
