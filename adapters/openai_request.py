@@ -58,12 +58,8 @@ def take_out(body: dict[str, Any], names: frozenset[str]) -> list[str]:
 
 def write_cap(body: dict[str, Any], cap: int, field: str) -> None:
     """Write the output cap where the client has its own, else in `field`."""
-    own = False
-    for name in CAPS:
-        if name in body:
-            body[name], own = cap, True
-    if not own:
-        body[field] = cap
+    for name in [name for name in CAPS if name in body] or [field]:
+        body[name] = cap
 
 
 def write_stream(body: dict[str, Any], *, streamed: bool, ask_for_usage: bool) -> None:
